@@ -1,0 +1,27 @@
+/*
+ * aead: AES-256-GCM (NIST SP 800-38D).
+ *
+ * sealed form: 12-byte random nonce, ciphertext (as long as the plaintext), 16-byte tag. The nonce is random, so one key
+ * seals at most 2^32 messages.
+ */
+#ifndef SCONE_CRYPTO_AEAD_H
+#define SCONE_CRYPTO_AEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "core/buf.h"
+#include "core/error.h"
+
+#define AEAD_KEY_LEN 32
+#define AEAD_NONCE_LEN 12
+#define AEAD_TAG_LEN 16
+#define AEAD_OVERHEAD (AEAD_NONCE_LEN + AEAD_TAG_LEN)
+
+/* Append the sealed form of p to out. */
+MUST_USE int aead_seal(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *p, size_t n, struct buf *out,
+	struct error *err);
+/* Append the plaintext to out; ERR_CRYPTO, and out unchanged, if key, aad or any byte differs. */
+MUST_USE int aead_open(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *sealed, size_t n, struct buf *out,
+	struct error *err);
+
+#endif

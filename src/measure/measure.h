@@ -1,0 +1,56 @@
+/*
+ * measure: what code is about to run, as one SHA-256. Shared by runtime, LAS and the command line.
+ *
+ * closure   the program, the interpreters of its `#!` lines, its ELF interpreter and every library it names (DT_NEEDED,
+ *           transitively), found as ld.so(8) would find them with an empty LD_LIBRARY_PATH: RPATH/RUNPATH with $ORIGIN,
+ *           /etc/ld.so.cache, default directories.
+ * manifest  the closure as a list of (role, path, SHA-256 of the file), sorted by path, then role.
+ * root      SHA-256("openscone-manifest-v1" NUL, then for each entry: role byte, u32be path length, path, digest).
+ * measurement  SHA-256("openscone-measurement-v1" NUL, runtime digest, manifest root): the session language's mrenclave.
+ */
+#ifndef SCONE_MEASURE_MEASURE_H
+#define SCONE_MEASURE_MEASURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "core/error.h"
+#include "crypto/hash.h"
+
+enum code_role { CODE_PROGRAM = 1, CODE_SCRIPT = 2, CODE_INTERP = 3, CODE_LIBRARY = 4 };
+
+struct code_entry {
+	enum code_role role;
+	char *path; /* absolute, symlinks resolved, owned */
+	uint8_t digest[SHA256_LEN];
+	uint64_t size; /* bytes; not part of the root */
+	dev_t dev;     /* identity of the file that was hashed; not part of the root */
+	ino_t ino;
+};
+
+struct manifest {
+	struct code_entry *entries; /* owned, sorted */
+	size_t count;
+};
+
+/* Limits: a manifest holds at most MANIFEST_MAX entries with paths below 4096 bytes. */
+#define MANIFEST_MAX 1024
+
+const char *code_role_name(enum code_role role); /* "program", "script", "interpreter", "library" */
+
+/* The one place of measure that does I/O. program is a path (no PATH search). An unreadable or malformed file, or a library that is not
+ * found, is an error that names the file and who needs it. */
+MUST_USE int closure_compute(const char *program, struct manifest *ret, struct error *err);
+
+/* SHA-256 of a whole file through an open descriptor (pread from 0; the offset does not move). */
+MUST_USE int measure_fd(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err);
+
+void manifest_init(struct manifest *m);
+void manifest_free(struct manifest *m);
+/* Copies path. ERR_LIMIT over MANIFEST_MAX. manifest_sort before manifest_root. */
+MUST_USE int manifest_add(struct manifest *m, enum code_role role, const char *path, const uint8_t digest[SHA256_LEN], struct error *err);
+void manifest_sort(struct manifest *m);
+void manifest_root(const struct manifest *m, uint8_t ret[SHA256_LEN]);
+void measurement(const uint8_t runtime_digest[SHA256_LEN], const uint8_t root[SHA256_LEN], uint8_t ret[SHA256_LEN]);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * session: one policy document, parsed and validated (session language 0.3). No I/O.
+ *
+ * What this version understands: name, version, predecessor, salt, creator, services (command, environment, pwd, image_name, attestation by
+ * mrenclave), secrets (ascii, binary), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
+ * security.attestation.mode. What the language has beyond that is refused by name with E-UNSUPPORTED, never ignored.
+ */
+#ifndef SCONE_POLICY_SESSION_H
+#define SCONE_POLICY_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "core/buf.h"
+#include "core/error.h"
+#include "core/secret.h"
+#include "evidence/verdict.h"
+#include "policy/diag.h"
+
+#define SESSION_TEXT_MAX (1024 * 1024)
+#define SESSION_HASH_LEN 32
+
+enum attest_mode { MODE_HARDWARE, MODE_NONE, MODE_SIMULATION };
+const char *attest_mode_name(enum attest_mode m);
+
+enum secret_kind { SECRET_ASCII, SECRET_BINARY };
+const char *secret_kind_name(enum secret_kind k);
+
+/* ext 14.4: alphabet of a generated ascii secret */
+enum secret_alphabet { ALPHABET_PRINTABLE, ALPHABET_ALNUM, ALPHABET_HEX };
+
+struct secret_spec {
+	char *name;
+	enum secret_kind kind;
+	uint32_t size; /* characters or bytes, for generated ones */
+	enum secret_alphabet alphabet;
+	bool has_value;
+	struct secret value; /* explicit value, decoded */
+};
+
+struct attest_alternative {
+	uint8_t (*mrenclave)[32]; /* any one of them */
+	size_t mrenclave_count;
+};
+
+struct session_arg { /* a command word: text (may hold templates), or the host's argument N */
+	char *text;
+	uint32_t host; /* N of @@N; 0: text */
+};
+
+struct session_env {
+	char *name;
+	char *value; /* may hold templates */
+	bool host;   /* taken from the host's environment */
+};
+
+struct service {
+	char *name;
+	struct session_arg *argv;
+	size_t argc;
+	struct session_env *env;
+	size_t envc;
+	char *pwd;	  /* never NULL */
+	char *image_name; /* or NULL */
+	struct attest_alternative *attestation; /* OR */
+	size_t attestation_count;
+};
+
+struct injection_file {
+	char *path;
+	bool has_content;
+	char *content; /* text with templates, content_len bytes; NULL: read the host's file */
+	size_t content_len;
+	uint32_t mode; /* permission bits, default 0700 */
+};
+
+struct image {
+	char *name;
+	struct injection_file *files;
+	size_t file_count;
+	bool has_provide_secrets;
+	char **provide_secrets;
+	size_t provide_count;
+};
+
+enum access_kind { ACCESS_ANY, ACCESS_NONE, ACCESS_CREATOR, ACCESS_KEY };
+struct access_entry {
+	enum access_kind kind;
+	uint8_t key[32]; /* key hash for ACCESS_KEY */
+};
+struct access_rule { /* OR */
+	struct access_entry *entries;
+	size_t count;
+	bool present; /* false: the default applies */
+};
+
+struct session {
+	char *name;
+	char *version;
+	bool has_predecessor;
+	uint8_t predecessor[SESSION_HASH_LEN];
+	bool has_salt;
+	uint8_t salt[16];
+	char *creator_pem; /* as written in the document, or NULL */
+	struct service *services;
+	size_t service_count;
+	struct secret_spec *secrets;
+	size_t secret_count;
+	struct image *images;
+	size_t image_count;
+	struct access_rule read, update, create_sessions, list_sessions;
+	enum attest_mode mode;
+};
+
+/* Parse and validate. 0: *ret is owned by the caller and d may hold warnings. -1: d holds at least one error. */
+MUST_USE int session_parse(const char *yaml, size_t n, struct session **ret, struct diag *d);
+void session_free(struct session *s); /* wipes explicit values */
+
+/* Deterministic hash (section 3.3): SHA-256 over a domain string and the canonical JSON. creator: key hash of the uploader; counts when a rule
+ * refers to CREATOR. docs/session-language.md gives the canonical form. */
+MUST_USE int session_hash(const struct session *s, const uint8_t creator[32], uint8_t ret[SESSION_HASH_LEN], struct error *err);
+
+const struct service *session_service(const struct session *s, const char *name);
+const struct image *session_image(const struct session *s, const char *name);
+const struct secret_spec *session_secret(const struct session *s, const char *name, size_t len);
+
+enum access_op { OP_READ, OP_UPDATE, OP_CREATE_SESSIONS, OP_LIST_SESSIONS };
+/* May the caller with this key hash (NULL: no certificate) do op? 0, or -1 with ERR_ACCESS that says which rule failed. */
+MUST_USE int session_access(const struct session *s, enum access_op op, const uint8_t creator[32], const uint8_t *caller, struct error *err);
+
+/* Does the verdict satisfy mode and attestation of the service? 0, or -1 with ERR_ATTEST: check, value seen, value wanted. */
+MUST_USE int attest_rule_check(const struct session *s, const struct service *svc, const struct verdict *v, struct error *err);
+
+/* "SESSION/SERVICE[@OTP]" -> parts (owned by the caller; *ret_otp NULL if none). Section 3.7. */
+MUST_USE int config_id_parse(const char *id, char **ret_session, char **ret_service, char **ret_otp, struct error *err);
+/* Segments of section 3.1: 128 characters each, 512 in total. */
+MUST_USE int session_name_check(const char *name, struct error *err);
+
+/* Client-side variables (section 1.2): replace $NAME and ${NAME}. lookup returns NULL for a missing one. */
+MUST_USE int session_substitute(const char *text, size_t n, const char *(*lookup)(void *arg, const char *name), void *arg, struct buf *out,
+	struct error *err);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * tee: the one interface to whatever produces evidence and seals data on this host.
+ *
+ * A driver is a table of functions. `sim` works everywhere; a driver that cannot work here says why in probe.
+ */
+#ifndef SCONE_TEE_TEE_H
+#define SCONE_TEE_TEE_H
+
+#include <stdint.h>
+#include "core/buf.h"
+#include "core/error.h"
+#include "evidence/verdict.h"
+
+struct tee; /* an opened driver */
+
+struct tee_ops {
+	enum tee_type type;
+	const char *name;
+	/* 0 if the driver can work on this host; otherwise -1 and the reason. */
+	int (*probe)(struct error *err);
+	/* state_dir: directory (mode 0700, created if absent) for what the driver must keep; owned by the caller. */
+	int (*open)(const char *state_dir, struct tee **ret, struct error *err);
+	void (*close)(struct tee *t);
+	/* Evidence that this platform vouches for (runtime digest, manifest root, report data), appended to out. */
+	int (*evidence)(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
+		const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err);
+	/* Encrypt so that only this platform (and, where the TEE can, only this code) opens it. label separates uses. */
+	int (*seal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err);
+	int (*unseal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err);
+	/* key_hash of the platform key. */
+	int (*platform)(struct tee *t, uint8_t ret[32], struct error *err);
+};
+
+struct tee {
+	const struct tee_ops *ops;
+	/* driver's fields follow in its own struct */
+};
+
+extern const struct tee_ops tee_sim_ops;
+extern const struct tee_ops tee_skeleton_ops; /* where a new driver starts: probe always says no */
+
+/* All drivers, best first, NULL-terminated. */
+const struct tee_ops *const *tee_drivers(void);
+/* By name ("sim", ...); NULL if unknown. */
+const struct tee_ops *tee_by_name(const char *name);
+
+#endif

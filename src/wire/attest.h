@@ -1,0 +1,87 @@
+/*
+ * attest: messages between runtime, LAS and CAS while a program starts. Codecs only, no I/O. See docs/protocols.md.
+ *
+ * LAS speaks frames over a Unix stream socket: u32be length (at most LAS_FRAME_MAX), then a JSON object.
+ * CAS speaks HTTP; the JSON bodies are these.
+ */
+#ifndef SCONE_WIRE_ATTEST_H
+#define SCONE_WIRE_ATTEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "core/buf.h"
+#include "core/error.h"
+#include "measure/measure.h"
+
+#define LAS_FRAME_MAX (1024 * 1024)
+#define ATTEST_NONCE_LEN 32
+
+/* report data = SHA-256("openscone-attest-v1" NUL, nonce, client key hash, CAS key hash), then 32 zero bytes. The hashes are
+ * key_hash (crypto/key.h) of the two keys of the TLS connection, so evidence cannot be moved to another connection or CAS. */
+void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t client_key[32], const uint8_t cas_key[32], uint8_t ret[64]);
+
+/* LAS request: {"op":"evidence","report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…]} */
+MUST_USE int las_request_encode(const uint8_t report_data[64], const struct manifest *m, struct buf *out, struct error *err);
+MUST_USE int las_request_decode(const void *p, size_t n, uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
+/* LAS answer: {"evidence":BASE64} or {"error":{"code":"…","text":"…"}}; decoding an error answer gives it as *err. */
+MUST_USE int las_answer_encode(const void *evidence, size_t n, struct buf *out, struct error *err);
+MUST_USE int las_answer_encode_error(const struct error *e, struct buf *out);
+MUST_USE int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct error *err);
+
+/* POST /v1/attest request: {"config_id":"SESSION/SERVICE[@OTP]","nonce":HEX64,"evidence":BASE64} */
+struct attest_request {
+	char *config_id;
+	uint8_t nonce[ATTEST_NONCE_LEN];
+	struct buf evidence;
+};
+MUST_USE int attest_request_encode(const struct attest_request *r, struct buf *out, struct error *err);
+MUST_USE int attest_request_decode(const void *p, size_t n, struct attest_request *ret, struct error *err);
+void attest_request_free(struct attest_request *r);
+
+/* The answer: a service's configuration. Every byte string travels as base64. All of it is secret.
+ * {"session":"…","service":"…","mode":"simulation|hardware|none","pwd":"…"|null,
+ *  "argv":[{"value":B64}|{"host":N}…], "env":[{"name":"…","value":B64}|{"name":"…","host":true}…],
+ *  "files":[{"path":"…","content":B64|null,"mode":N}…],   content null: read the host's file and replace its templates
+ *  "secrets":[{"name":"…","kind":"ascii|binary","value":B64}…],  those that files may use
+ *  "warnings":["…"]} */
+struct config_value {
+	struct buf value; /* secret buf */
+	uint32_t host;	  /* argv: N of @@N, env: 1; 0: value holds */
+	char *name;	  /* env only */
+};
+struct config_file {
+	char *path;
+	bool has_content;
+	struct buf content; /* secret buf */
+	uint32_t mode;	    /* permission bits */
+};
+struct config_secret {
+	char *name;
+	char *kind;
+	struct buf value; /* secret buf */
+};
+struct service_config {
+	char *session, *service, *mode, *pwd; /* pwd may be NULL */
+	struct config_value *argv;
+	size_t argc;
+	struct config_value *env;
+	size_t envc;
+	struct config_file *files;
+	size_t file_count;
+	struct config_secret *secrets;
+	size_t secret_count;
+	char **warnings;
+	size_t warning_count;
+};
+void service_config_init(struct service_config *c);
+void service_config_free(struct service_config *c); /* wipes */
+/* Append one zeroed element (bufs initialised as secret) and return it; NULL: no memory. */
+struct config_value *service_config_add_arg(struct service_config *c);
+struct config_value *service_config_add_env(struct service_config *c, const char *name);
+struct config_file *service_config_add_file(struct service_config *c, const char *path);
+struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind);
+MUST_USE int service_config_add_warning(struct service_config *c, const char *text);
+MUST_USE int service_config_encode(const struct service_config *c, struct buf *out, struct error *err); /* out: secret buf */
+MUST_USE int service_config_decode(const void *p, size_t n, struct service_config *ret, struct error *err);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * las_client: ask the local attestation service for evidence over its Unix socket (blocking, with a deadline).
+ */
+#ifndef SCONE_WIRE_LAS_CLIENT_H
+#define SCONE_WIRE_LAS_CLIENT_H
+
+#include "core/buf.h"
+#include "core/error.h"
+#include "measure/measure.h"
+
+#define LAS_DEFAULT_ADDR "/run/openscone/las.sock"
+
+/* addr: path of the socket. */
+MUST_USE int las_client_evidence(const char *addr, const uint8_t report_data[64], const struct manifest *m, int timeout_ms,
+	struct buf *ret_evidence, struct error *err);
+
+#endif
