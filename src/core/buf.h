@@ -1,8 +1,9 @@
 /*
  * buf: a growing byte buffer with a hard limit, and a bounded reader.
  *
- * A failed append (limit or memory) sets `failed` and leaves the content as it was; callers check once at the end.
- * A `secret` buffer wipes every block it gives up.
+ * A failed append (limit or memory) sets `failed` and leaves the content as it was; until buf_reset or buf_free every
+ * later append does nothing either, so callers check once at the end.
+ * A `secret` buffer wipes every byte it gives up.
  */
 #ifndef SCONE_CORE_BUF_H
 #define SCONE_CORE_BUF_H
@@ -13,19 +14,24 @@
 #include "core/error.h"
 
 struct buf {
-	uint8_t *data; /* owned; NULL while empty */
-	size_t len;    /* bytes used */
-	size_t cap;    /* bytes allocated */
-	size_t max;    /* most bytes it may ever hold */
-	bool failed;   /* an append did not fit */
-	bool secret;   /* wipe on growth and free */
+	uint8_t *data; /* owned; NULL until something is put */
+	size_t len; /* bytes used */
+	size_t cap; /* bytes allocated */
+	size_t max; /* most bytes it may ever hold */
+	bool failed; /* an append did not fit */
+	bool secret; /* wipe on growth and free */
 };
 
 void buf_init(struct buf *b, size_t max);
 void buf_init_secret(struct buf *b, size_t max);
 void buf_free(struct buf *b); /* idempotent; the buffer is empty and usable again */
-void buf_reset(struct buf *b);
+void buf_reset(struct buf *b); /* empty and not failed, memory kept */
+/* Cut to len bytes; nothing happens if there are fewer. */
+void buf_truncate(struct buf *b, size_t len);
+/* Room for n more bytes at the end, or NULL if failed. The caller writes them and adds to b->len. Valid until the next append. */
+uint8_t *buf_reserve(struct buf *b, size_t n);
 
+/* p must not point into b. */
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);

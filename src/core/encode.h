@@ -19,7 +19,8 @@ MUST_USE int hex_decode_buf(const char *s, size_t slen, struct buf *b);
 
 /* RFC 4648 section 4, with padding. */
 void base64_encode(const uint8_t *p, size_t n, struct buf *b);
-MUST_USE int base64_decode(const char *s, size_t slen, struct buf *b); /* strict: padding required, no white space */
+MUST_USE int base64_decode(
+	const char *s, size_t slen, struct buf *b); /* strict: padding required, no white space */
 /* RFC 4648 section 5, without padding. */
 void base64url_encode(const uint8_t *p, size_t n, struct buf *b);
 /* RFC 4648 section 6. */

@@ -18,7 +18,8 @@ struct secret {
 void secret_wipe(void *p, size_t n);
 /* Constant time in the content. */
 bool secret_equal(const void *a, const void *b, size_t n);
-MUST_USE int secret_set(struct secret *s, const void *p, size_t n, struct error *err); /* copies; wipes what was there */
-void secret_free(struct secret *s);						   /* wipes; idempotent */
+MUST_USE int secret_set(
+	struct secret *s, const void *p, size_t n, struct error *err); /* copies; wipes what was there */
+void secret_free(struct secret *s); /* wipes; idempotent */
 
 #endif

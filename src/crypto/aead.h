@@ -18,10 +18,10 @@
 #define AEAD_OVERHEAD (AEAD_NONCE_LEN + AEAD_TAG_LEN)
 
 /* Append the sealed form of p to out. */
-MUST_USE int aead_seal(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *p, size_t n, struct buf *out,
-	struct error *err);
+MUST_USE int aead_seal(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *p,
+	size_t n, struct buf *out, struct error *err);
 /* Append the plaintext to out; ERR_CRYPTO, and out unchanged, if key, aad or any byte differs. */
-MUST_USE int aead_open(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *sealed, size_t n, struct buf *out,
-	struct error *err);
+MUST_USE int aead_open(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, const void *sealed,
+	size_t n, struct buf *out, struct error *err);
 
 #endif

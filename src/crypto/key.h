@@ -20,7 +20,8 @@
 enum key_type { KEY_ED25519, KEY_P256, KEY_P384, KEY_RSA2048, KEY_RSA3072 };
 
 MUST_USE int key_generate(enum key_type type, EVP_PKEY **ret, struct error *err);
-MUST_USE int key_to_pem(EVP_PKEY *k, struct buf *out, struct error *err);	/* unencrypted PKCS#8 PEM; out should be a secret buf */
+MUST_USE int key_to_pem(EVP_PKEY *k, struct buf *out,
+	struct error *err); /* unencrypted PKCS#8 PEM; out should be a secret buf */
 MUST_USE int key_from_pem(const char *pem, size_t n, EVP_PKEY **ret, struct error *err);
 MUST_USE int key_public_to_pem(EVP_PKEY *k, struct buf *out, struct error *err); /* SPKI PEM */
 MUST_USE int key_public_from_pem(const char *pem, size_t n, EVP_PKEY **ret, struct error *err);
@@ -28,11 +29,13 @@ MUST_USE int key_spki_der(EVP_PKEY *k, struct buf *out, struct error *err);
 
 MUST_USE int key_hash(EVP_PKEY *k, uint8_t ret[KEY_HASH_LEN], struct error *err);
 void key_hash_text(const uint8_t hash[KEY_HASH_LEN], char ret[KEY_HASH_TEXT_MAX]);
-MUST_USE int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN], struct error *err); /* checks version and checksum */
+MUST_USE int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN],
+	struct error *err); /* checks version and checksum */
 
 /* Signature over p: Ed25519 pure; EC with SHA-256 (P-256) or SHA-384 (P-384), DER; RSA PKCS#1 v1.5 with SHA-256. */
 MUST_USE int key_sign(EVP_PKEY *k, const void *p, size_t n, struct buf *out, struct error *err);
-MUST_USE int key_verify(EVP_PKEY *k, const void *p, size_t n, const uint8_t *sig, size_t siglen, struct error *err);
+MUST_USE int key_verify(
+	EVP_PKEY *k, const void *p, size_t n, const uint8_t *sig, size_t siglen, struct error *err);
 
 /* Raw 32-byte Ed25519 public key. */
 MUST_USE int key_ed25519_public_raw(EVP_PKEY *k, uint8_t ret[32], struct error *err);

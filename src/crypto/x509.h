@@ -12,7 +12,8 @@
 
 /* Self-signed v3 certificate for k: random 128-bit serial, not a CA, valid from one hour ago for `days`.
  * dns and ip (each may be NULL) become subject alternative names. */
-MUST_USE int x509_self_signed(EVP_PKEY *k, const char *common_name, const char *dns, const char *ip, int days, X509 **ret, struct error *err);
+MUST_USE int x509_self_signed(EVP_PKEY *k, const char *common_name, const char *dns, const char *ip, int days,
+	X509 **ret, struct error *err);
 MUST_USE int x509_to_pem(X509 *c, struct buf *out, struct error *err);
 MUST_USE int x509_from_pem(const char *pem, size_t n, X509 **ret, struct error *err);
 /* key_hash of the certificate's public key. */
