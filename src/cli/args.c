@@ -1,0 +1,169 @@
+/* args: one table of options for every verb; see cli.h. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include "cli/cli.h"
+
+struct option_row {
+	const char *name;
+	char letter; /* 0: none */
+	const char *metavar; /* NULL: takes no argument */
+	const char *help;
+};
+
+static const struct option_row option_rows[OPT_COUNT] = {
+	[OPT_HELP] = {"help", 'h', NULL, "print this text"},
+	[OPT_JSON] = {"json", 0, NULL, "print one JSON object"},
+	[OPT_CAS] = {"cas", 0, "CAS",
+		"name from `scone cas list`, or HOST[:PORT] (SCONE_CAS_ADDR, else the default)"},
+	[OPT_CAS_KEY] = {"cas-key", 0, "KEYHASH", "the key CAS must hold, instead of the pinned one"},
+	[OPT_LAS] = {"las", 0, "SOCKET", "path of the local attestation service's socket (SCONE_LAS_ADDR)"},
+	[OPT_CONFIG_ID] = {"config-id", 0, "SESSION/SERVICE", "attest as this service (SCONE_CONFIG_ID)"},
+	[OPT_KEY] = {"key", 0, "KEYHASH", "the key CAS must hold"},
+	[OPT_TRUST_FIRST] = {"trust-first", 0, NULL, "pin whatever key CAS shows now"},
+	[OPT_REPLACE] = {"replace", 0, NULL, "replace an entry of this name"},
+	[OPT_SET] = {"set", 0, "NAME=VALUE", "value of $NAME and ${NAME} in the file; may be repeated"},
+	[OPT_USE_ENV] = {"use-env", 0, NULL, "take variables that --set does not give from the environment"},
+	[OPT_NO_SUBSTITUTE] = {"no-substitute", 0, NULL, "leave $NAME and ${NAME} in the file alone"},
+	[OPT_NAME] = {"name", 0, "NAME", "session name, instead of the one in the file"},
+	[OPT_FORCE] = {"force", 0, NULL, "replace a version that was not seen here before"},
+	[OPT_HASH] = {"hash", 0, "HEX", "the version with this hash, instead of the current one"},
+	[OPT_CREATOR] = {"creator", 0, "KEYHASH",
+		"compute the hash as for this uploader (default: this identity)"},
+	[OPT_NEW] = {"new", 0, NULL, "make a new identity; refused if there is one"},
+	[OPT_CERTIFICATE] = {"certificate", 0, NULL, "print the certificate (PEM)"},
+	[OPT_RUNTIME] = {"runtime", 0, "FILE",
+		"the runtime's image (SCONE_RUNTIME, else scone-runtime beside scone)"},
+	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
+};
+
+void verb_help(const struct verb *v)
+{
+	const struct option_row *o;
+	const enum opt *p;
+	char left[64];
+
+	printf("usage: scone %s [OPTION…]%s%s\n\n%s\n", v->name, *v->operands ? " " : "", v->operands,
+		v->summary);
+	if (v->details)
+		printf("\n%s", v->details);
+	printf("\noptions:\n");
+	for (p = v->options;; p++) {
+		o = &option_rows[*p == OPT_END ? OPT_HELP : *p];
+		(void)snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter ? "-" : "",
+			o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name, o->metavar ? " " : "",
+			o->metavar ? o->metavar : "");
+		printf("  %-34s %s\n", left, o->help);
+		if (*p == OPT_END)
+			break;
+	}
+	printf("\nexit codes: %s\n",
+		v->stop ? "the program's own; 125 scone failed, 126 PROGRAM cannot be executed, 127 not found"
+			: "0 done, 1 failed, 2 usage, 3 CAS not reachable, 4 bad input, 5 not found,\n"
+			  "            6 conflict, 7 not permitted, 8 CAS not trusted");
+}
+
+static int usage_code(const struct verb *v)
+{
+	return v->stop ? CLI_RUN_FAILED : CLI_USAGE;
+}
+
+/* getopt's tables for the options of v. */
+static void tables(const struct verb *v, struct option longs[OPT_COUNT + 1], char letters[OPT_COUNT + 3])
+{
+	const enum opt *p;
+	size_t n = 0, k = 0;
+
+	if (v->stop)
+		letters[k++] = '+';
+	for (p = v->options;; p++) {
+		enum opt o = *p == OPT_END ? OPT_HELP : *p;
+
+		longs[n++] = (struct option){option_rows[o].name,
+			option_rows[o].metavar ? required_argument : no_argument, NULL, 0x100 + (int)o};
+		if (option_rows[o].letter)
+			letters[k++] = option_rows[o].letter;
+		if (*p == OPT_END)
+			break;
+	}
+	longs[n] = (struct option){0};
+	letters[k] = '\0';
+}
+
+static enum opt by_letter(int c)
+{
+	for (int i = 1; i < OPT_COUNT; i++)
+		if (option_rows[i].letter == c)
+			return (enum opt)i;
+	return OPT_END;
+}
+
+/* NAME=VALUE with a name that $NAME can spell. */
+static bool assignment_ok(const char *s)
+{
+	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return n > 0 && s[n] == '=' && !(s[0] >= '0' && s[0] <= '9');
+}
+
+static bool take(struct args *a, enum opt o, const char *arg)
+{
+	if (o == OPT_SET) {
+		if (!assignment_ok(arg)) {
+			fprintf(stderr,
+				"scone %s: --set %s: NAME=VALUE is wanted, NAME of letters, digits and _\n",
+				a->verb->name, arg);
+			return false;
+		}
+		if (a->set_count == CLI_SET_MAX) {
+			fprintf(stderr, "scone %s: more than %d --set\n", a->verb->name, CLI_SET_MAX);
+			return false;
+		}
+		a->set[a->set_count++] = arg;
+		return true;
+	}
+	if (a->value[o] && option_rows[o].metavar) {
+		fprintf(stderr, "scone %s: --%s is given twice\n", a->verb->name, option_rows[o].name);
+		return false;
+	}
+	a->value[o] = arg ? arg : "";
+	return true;
+}
+
+int args_parse(struct args *a, const struct verb *v, int argc, char **argv, int *ret_code)
+{
+	struct option longs[OPT_COUNT + 1];
+	char letters[OPT_COUNT + 3], self[64];
+	int c;
+
+	memset(a, 0, sizeof(*a));
+	a->verb = v;
+	tables(v, longs, letters);
+	(void)snprintf(self, sizeof(self), "scone %s", v->name);
+	argv[0] = self; /* getopt names it in its messages */
+	optind = 0;
+	*ret_code = usage_code(v);
+	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		enum opt o = c >= 0x100 ? (enum opt)(c - 0x100) : by_letter(c);
+
+		if (c == '?' || o == OPT_END) {
+			fprintf(stderr, "Try 'scone %s --help'.\n", v->name);
+			return -1;
+		}
+		if (o == OPT_HELP) {
+			verb_help(v);
+			*ret_code = cli_done();
+			return -1;
+		}
+		if (!take(a, o, optarg))
+			return -1;
+	}
+	a->operands = argv + optind;
+	a->count = argc - optind;
+	if (a->count < v->min || (v->max >= 0 && a->count > v->max)) {
+		fprintf(stderr, "scone %s: %d operands, wanted %s\nTry 'scone %s --help'.\n", v->name,
+			a->count, *v->operands ? v->operands : "none", v->name);
+		return -1;
+	}
+	return 0;
+}

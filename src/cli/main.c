@@ -1,0 +1,182 @@
+/* scone: the command line. A table of verbs, one file each; see docs/cli.md. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "core/log.h"
+
+#define REMOTE_OPTIONS OPT_CAS, OPT_CAS_KEY, OPT_JSON
+#define DOCUMENT_OPTIONS OPT_SET, OPT_USE_ENV, OPT_NO_SUBSTITUTE, OPT_NAME
+
+static const enum opt o_json[] = {OPT_JSON, OPT_END};
+static const enum opt o_cas_add[] = {OPT_KEY, OPT_TRUST_FIRST, OPT_REPLACE, OPT_JSON, OPT_END};
+static const enum opt o_cas_attest[] = {OPT_KEY, OPT_JSON, OPT_END};
+static const enum opt o_create[] = {DOCUMENT_OPTIONS, REMOTE_OPTIONS, OPT_END};
+static const enum opt o_update[] = {DOCUMENT_OPTIONS, OPT_FORCE, REMOTE_OPTIONS, OPT_END};
+static const enum opt o_verify[] = {DOCUMENT_OPTIONS, OPT_CREATOR, OPT_JSON, OPT_END};
+static const enum opt o_read[] = {OPT_HASH, REMOTE_OPTIONS, OPT_END};
+static const enum opt o_remote[] = {REMOTE_OPTIONS, OPT_END};
+static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_END};
+static const enum opt o_measure[] = {OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
+static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
+
+static const struct verb verbs[] = {
+	{"cas add", "NAME HOST[:PORT]", 2, 2, false, o_cas_add, "Add a CAS and pin its key.",
+		"With --key the key is pinned without a connection. Without it CAS is asked for its key, "
+		"which is shown, and pinned\n"
+		"only with --trust-first. The first CAS added becomes the default.\n",
+		verb_cas_add},
+	{"cas attest", "[NAME|HOST[:PORT]]", 0, 1, false, o_cas_attest,
+		"Check that a CAS holds its pinned key.",
+		"The TLS handshake proves possession of the key. Prints what CAS says about itself; warns if "
+		"it is simulated.\n",
+		verb_cas_attest},
+	{"cas list", "", 0, 0, false, o_json,
+		"List the CAS that are known: default mark, name, address, key.", NULL, verb_cas_list},
+	{"cas default", "[NAME]", 0, 1, false, o_json, "Set or print the default CAS.", NULL,
+		verb_cas_default},
+	{"session create", "FILE|-", 1, 1, false, o_create, "Create a session; prints its name and hash.",
+		"$NAME and ${NAME} in values of the file are replaced before the upload; \\$NAME stands for "
+		"$NAME itself.\n",
+		verb_session_create},
+	{"session update", "FILE|-", 1, 1, false, o_update,
+		"Replace a session; prints its name and new hash.",
+		"A file without predecessor gets the session's current hash as predecessor, unless that is "
+		"another hash than\n"
+		"the one last seen here: then somebody else changed it, and the update is refused.\n",
+		verb_session_update},
+	{"session read", "NAME", 1, 1, false, o_read, "Print a session as it was uploaded.", NULL,
+		verb_session_read},
+	{"session verify", "FILE|-", 1, 1, false, o_verify,
+		"Check a session file, without a CAS; prints its name and hash.",
+		"Everything wrong with it is printed as FILE:LINE:COLUMN: error: KEY PATH: TEXT [NAME]. The "
+		"hash is '-' where it\n"
+		"depends on who uploads the file and there is no identity here.\n",
+		verb_session_verify},
+	{"session list", "", 0, 0, false, o_remote,
+		"List the sessions that this identity may read: name, hash.", NULL, verb_session_list},
+	{"session delete", "NAME", 1, 1, false, o_remote,
+		"Delete a session with all its versions and secrets.", NULL, verb_session_delete},
+	{"identity", "", 0, 0, false, o_identity,
+		"Print this user's key hash; makes the key when there is none.", NULL, verb_identity},
+	{"measure", "PROGRAM", 1, 1, false, o_measure,
+		"Print a program's measurement (mrenclave in a session).",
+		"SHA-256 over the runtime, the program, its interpreters and every library it names.\n",
+		verb_measure},
+	{"run", "[--] PROGRAM [ARG…]", 1, -1, true, o_run, "Run a program in the runtime.",
+		"With --config-id it gets its configuration and secrets from CAS, once it has proved what it "
+		"is. Without, it runs\n"
+		"passed through, unattested.\n",
+		verb_run},
+};
+#define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
+
+/* True if the words of name begin with word (all of it, up to a space). */
+static bool first_word_is(const char *name, const char *word)
+{
+	size_t n = strlen(word);
+
+	return !strncmp(name, word, n) && (name[n] == ' ' || name[n] == '\0');
+}
+
+/* The verb that argv names; *ret_words: how many words it took. */
+static const struct verb *find_verb(int argc, char **argv, int *ret_words)
+{
+	for (size_t i = 0; i < VERB_COUNT; i++) {
+		const char *second = strchr(verbs[i].name, ' ');
+
+		if (!first_word_is(verbs[i].name, argv[0]))
+			continue;
+		*ret_words = second ? 2 : 1;
+		if (!second || (argc > 1 && !strcmp(second + 1, argv[1])))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+/* The table of verbs: all, or those of one first word. */
+static void print_verbs(FILE *f, const char *word)
+{
+	fprintf(f, "usage: scone %s%sVERB [OPTION…] [OPERAND…]\n\n", word ? word : "", word ? " " : "");
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		if (!word || first_word_is(verbs[i].name, word))
+			fprintf(f, "  scone %-16s %s\n", verbs[i].name, verbs[i].summary);
+	fprintf(f, "\n'scone VERB --help' tells more; 'scone --version' prints the version.\n");
+}
+
+static bool is_help(const char *s)
+{
+	return !strcmp(s, "--help") || !strcmp(s, "-h") || !strcmp(s, "help");
+}
+
+/* No verb was found for argv[0]: help for a group of verbs, or a usage error. */
+static int no_verb(int argc, char **argv)
+{
+	bool group = false;
+
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		group |= first_word_is(verbs[i].name, argv[0]);
+	if (group && argc > 1 && is_help(argv[1])) {
+		print_verbs(stdout, argv[0]);
+		return cli_done();
+	}
+	if (group && argc > 1)
+		fprintf(stderr, "scone %s: unknown verb '%s'\n", argv[0], argv[1]);
+	else if (group)
+		fprintf(stderr, "scone %s: a verb is wanted\n", argv[0]);
+	else
+		fprintf(stderr, "scone: unknown verb '%s'\n", argv[0]);
+	print_verbs(stderr, group ? argv[0] : NULL);
+	return CLI_USAGE;
+}
+
+static int help_about(int argc, char **argv)
+{
+	const struct verb *v;
+	int words;
+
+	if (!argc) {
+		print_verbs(stdout, NULL);
+		return cli_done();
+	}
+	v = find_verb(argc, argv, &words);
+	if (v) {
+		verb_help(v);
+		return cli_done();
+	}
+	for (size_t i = 0; i < VERB_COUNT && argc == 1; i++) {
+		if (first_word_is(verbs[i].name, argv[0])) {
+			print_verbs(stdout, argv[0]);
+			return cli_done();
+		}
+	}
+	return no_verb(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	const struct verb *v;
+	struct args a;
+	int words, code;
+
+	log_init("scone");
+	if (argc < 2) {
+		print_verbs(stderr, NULL);
+		return CLI_USAGE;
+	}
+	if (is_help(argv[1]))
+		return help_about(argc - 2, argv + 2);
+	if (!strcmp(argv[1], "--version")) {
+		puts("scone " OPENSCONE_VERSION);
+		return cli_done();
+	}
+	v = find_verb(argc - 1, argv + 1, &words);
+	if (!v)
+		return no_verb(argc - 1, argv + 1);
+	if (args_parse(&a, v, argc - words, argv + words, &code))
+		return code;
+	/* A program started by `run` must find the signal as it was. */
+	if (v->main != verb_run)
+		(void)signal(SIGPIPE, SIG_IGN);
+	return v->main(&a);
+}

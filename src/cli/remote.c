@@ -1,0 +1,150 @@
+/* remote: see remote.h. */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cas_list.h"
+#include "cli/remote.h"
+
+int remote_exit_code(const struct error *err)
+{
+	return err->code == ERR_IO ? CLI_UNREACHABLE : cli_exit_code(err);
+}
+
+static int resolve(
+	const struct cas_list *l, const char *which, const char *key, struct target *t, struct error *err)
+{
+	const struct cas_entry *e = cas_list_find(l, which);
+	char *host, port[8];
+
+	if (!e && cas_address_parse(which, &host, port, err))
+		return -1;
+	if (!e)
+		free(host);
+	t->address = strdup(e ? e->address : which);
+	t->name = e ? strdup(e->name) : NULL;
+	if (!t->address || (e && !t->name))
+		return error_set(err, ERR_NOMEM, "no memory");
+	if (key) {
+		if (key_hash_parse(key, strlen(key), t->key, err))
+			return error_wrap(err, "key '%s'", key);
+		t->has_key = true;
+	} else if (e) {
+		memcpy(t->key, e->key, KEY_HASH_LEN);
+		t->has_key = true;
+	}
+	return 0;
+}
+
+int target_select(
+	const struct args *a, const char *which, const char *key, struct target *ret, struct error *err)
+{
+	const char *env = getenv("SCONE_CAS_ADDR");
+	struct target t = {0};
+	struct cas_list l;
+	int rc = 0;
+
+	if (cas_list_load(&l, err))
+		return cli_exit_code(err);
+	if (!which)
+		which = a->value[OPT_CAS];
+	if (!which && env && *env)
+		which = env;
+	if (!which)
+		which = l.default_name;
+	if (!which)
+		rc = error_set(err, ERR_NOT_FOUND,
+			"no CAS given: --cas, SCONE_CAS_ADDR or a default from `scone cas add` is wanted");
+	else
+		rc = resolve(&l, which, key, &t, err);
+	cas_list_free(&l);
+	if (rc) {
+		target_free(&t);
+		return cli_exit_code(err);
+	}
+	*ret = t;
+	return 0;
+}
+
+int target_require_key(const struct target *t, struct error *err)
+{
+	if (t->has_key)
+		return CLI_OK;
+	error_set(err, ERR_PEER,
+		"no key is pinned for CAS %s: `scone cas add NAME %s --key KEYHASH` pins the key its "
+		"operator gives you, "
+		"`--trust-first` instead of `--key` pins the one it shows",
+		t->address, t->address);
+	return CLI_UNTRUSTED;
+}
+
+void target_free(struct target *t)
+{
+	free(t->name);
+	free(t->address);
+	memset(t, 0, sizeof(*t));
+}
+
+int remote_open(const struct args *a, struct remote *ret, struct error *err)
+{
+	struct remote r = {0};
+	int rc = target_select(a, NULL, a->value[OPT_CAS_KEY], &r.target, err);
+
+	if (rc)
+		return rc;
+	rc = target_require_key(&r.target, err);
+	if (!rc && identity_load(true, &r.id, err))
+		rc = cli_exit_code(err);
+	if (!rc) {
+		struct http_client_options o = {.address = r.target.address,
+			.pinned_key = r.target.key,
+			.cert = r.id.cert,
+			.key = r.id.key};
+
+		if (http_client_open(&o, &r.http, err))
+			rc = remote_exit_code(err);
+	}
+	if (rc)
+		remote_close(&r);
+	else
+		*ret = r;
+	return rc;
+}
+
+void remote_close(struct remote *r)
+{
+	if (r->http)
+		http_client_close(r->http);
+	identity_free(&r->id);
+	target_free(&r->target);
+	memset(r, 0, sizeof(*r));
+}
+
+int remote_call(struct http_client *c, const char *method, const char *path, const char *type,
+	const void *body, size_t n, json_t **ret, json_t **ret_details, struct error *err)
+{
+	struct http_response resp = {0};
+	json_t *j, *details;
+	int rc = 0;
+
+	if (ret_details)
+		*ret_details = NULL;
+	if (http_client_request(c, method, path, type, body, n, &resp, err))
+		return remote_exit_code(err);
+	j = json_loadb((const char *)resp.body.data, resp.body.len, JSON_REJECT_DUPLICATES, NULL);
+	if (http_response_check(&resp, err)) {
+		details = json_object_get(json_object_get(j, "error"), "details");
+		if (ret_details && json_is_array(details) && json_array_size(details))
+			*ret_details = json_incref(details);
+		/* What CAS says about its own host calls is no matter of reachability. */
+		rc = cli_exit_code(err);
+	} else if (!json_is_object(j)) {
+		error_set(err, ERR_PEER, "%s %s: CAS answered %d without a JSON object", method, path,
+			resp.status);
+		rc = CLI_FAILED;
+	}
+	http_response_free(&resp);
+	if (rc)
+		json_decref(j);
+	else
+		*ret = j;
+	return rc;
+}

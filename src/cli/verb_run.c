@@ -1,0 +1,153 @@
+/* scone run: start a program in the runtime; without a configuration it is only passed through. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "cli/cas_list.h"
+#include "cli/cli.h"
+#include "cli/remote.h"
+#include "cli/runtime_path.h"
+#include "policy/session.h"
+#include "wire/las_client.h"
+
+#define PROBE_MS 3000
+
+extern char **environ;
+
+struct plan {
+	struct target cas;
+	char *runtime;
+	char cas_address[NI_MAXHOST + 16], cas_key[KEY_HASH_TEXT_MAX];
+	const char *las, *config_id; /* NULL: passed through */
+};
+
+static const char *option_or_env(const struct args *a, enum opt o, const char *variable)
+{
+	const char *env = getenv(variable);
+
+	return a->value[o] ? a->value[o] : env && *env ? env : NULL;
+}
+
+/* Does something listen there? Asked only where a name has several addresses. */
+static bool answers(const struct addrinfo *ai)
+{
+	int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol),
+	    e = -1;
+	socklen_t n = sizeof(e);
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	if (fd < 0)
+		return false;
+	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
+		e = 0;
+	else if (errno == EINPROGRESS && poll(&p, 1, PROBE_MS) == 1)
+		(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n);
+	close(fd);
+	return e == 0;
+}
+
+/* The runtime resolves no names: before attestation it trusts nothing that could. */
+static int resolve(const char *address, char *ret, size_t n, struct error *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list, *ai;
+	char *host, port[8], numeric[NI_MAXHOST];
+	int rc;
+
+	if (cas_address_parse(address, &host, port, err))
+		return -1;
+	rc = getaddrinfo(host, port, &hints, &list);
+	if (rc) {
+		error_set(err, ERR_IO, "CAS host '%s' cannot be resolved: %s", host, gai_strerror(rc));
+		free(host);
+		return -1;
+	}
+	free(host);
+	ai = list;
+	while (ai->ai_next && !answers(ai))
+		ai = ai->ai_next;
+	rc = getnameinfo(ai->ai_addr, ai->ai_addrlen, numeric, sizeof(numeric), NULL, 0, NI_NUMERICHOST);
+	if (rc)
+		error_set(err, ERR_IO, "address of CAS '%s': %s", address, gai_strerror(rc));
+	else
+		(void)snprintf(ret, n, ai->ai_family == AF_INET6 ? "[%s]:%s" : "%s:%s", numeric, port);
+	freeaddrinfo(list);
+	return rc ? -1 : 0;
+}
+
+static int check_config_id(const char *id, struct error *err)
+{
+	char *session = NULL, *service = NULL, *otp = NULL;
+	int rc = config_id_parse(id, &session, &service, &otp, err);
+
+	if (!rc) {
+		free(session);
+		free(service);
+		free(otp);
+	}
+	return rc;
+}
+
+static int make_plan(const struct args *a, struct plan *p, struct error *err)
+{
+	p->runtime = runtime_path(NULL, err);
+	if (!p->runtime)
+		return -1;
+	if (access(p->runtime, X_OK))
+		return error_set_errno(err, errno, "the runtime %s", p->runtime);
+	p->config_id = option_or_env(a, OPT_CONFIG_ID, "SCONE_CONFIG_ID");
+	if (!p->config_id)
+		return 0;
+	p->las = option_or_env(a, OPT_LAS, "SCONE_LAS_ADDR");
+	if (!p->las)
+		p->las = LAS_DEFAULT_ADDR;
+	if (strlen(p->las) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return error_set(err, ERR_INPUT,
+			"path of the LAS socket '%s': %zu characters, at most %zu fit", p->las,
+			strlen(p->las), sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	if (check_config_id(p->config_id, err) ||
+		target_select(a, NULL, a->value[OPT_CAS_KEY], &p->cas, err) ||
+		target_require_key(&p->cas, err) ||
+		resolve(p->cas.address, p->cas_address, sizeof(p->cas_address), err))
+		return -1;
+	key_hash_text(p->cas.key, p->cas_key);
+	return 0;
+}
+
+int verb_run(const struct args *a)
+{
+	struct error err = {0};
+	struct plan p = {0};
+	const char **argv;
+	size_t n = 0;
+
+	argv = calloc((size_t)a->count + 16, sizeof(*argv));
+	if (!argv || make_plan(a, &p, &err)) {
+		if (!argv)
+			error_set(&err, ERR_NOMEM, "no memory");
+		goto fail;
+	}
+	argv[n++] = "scone-runtime";
+	if (p.config_id) {
+		const char *options[] = {"--cas", p.cas_address, "--cas-key", p.cas_key, "--las", p.las,
+			"--config-id", p.config_id};
+
+		memcpy(argv + n, options, sizeof(options));
+		n += sizeof(options) / sizeof(options[0]);
+	}
+	argv[n++] = "--";
+	for (int i = 0; i < a->count; i++)
+		argv[n++] = a->operands[i];
+	execve(p.runtime, (char **)argv, environ);
+	error_set_errno(&err, errno, "the runtime %s cannot be started", p.runtime);
+fail:
+	target_free(&p.cas);
+	free(p.runtime);
+	free(argv);
+	return cli_fail(a, CLI_RUN_FAILED, &err, NULL);
+}
