@@ -27,6 +27,8 @@ struct diag {
 void diag_init(struct diag *d);
 void diag_free(struct diag *d);
 void diag_add(struct diag *d, const char *name, const char *path, int line, int column, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* Into the order of the document (stable). */
+void diag_sort(struct diag *d);
 /* "FILE:LINE:COLUMN: error|warning: PATH: TEXT [NAME]\n" for each entry; file may be NULL. */
 void diag_format(const struct diag *d, const char *file, struct buf *out);
 

@@ -29,4 +29,9 @@ MUST_USE int template_expand(const char *text, size_t n, template_lookup lookup,
 MUST_USE int template_each(const char *text, size_t n, bool strict,
 	int (*f)(void *arg, const char *name, size_t len, const char *suffix, size_t slen, int line), void *arg, struct error *err);
 
+/* Would template_expand accept this template (parts as template_each gives them)? lookup need only fill kind. 0, or -1 with ERR_NOT_FOUND for
+ * an unknown name, ERR_INPUT for a format or an encoding that the kind lacks. */
+MUST_USE int template_check(const char *name, size_t len, const char *suffix, size_t slen, int line, template_lookup lookup, void *arg,
+	struct error *err);
+
 #endif

@@ -1,0 +1,90 @@
+/*
+ * schema: typed reading of the node tree, shared by the readers of each block. Each reader reports what it refuses and goes on.
+ */
+#ifndef SCONE_POLICY_SCHEMA_H
+#define SCONE_POLICY_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "policy/session.h"
+#include "policy/template.h"
+#include "policy/yaml.h"
+
+#define VERSION_MINOR_MAX 12 /* of 0.3.N */
+#define UNSUPPORTED "known to the language, not supported by this version: "
+
+struct parse {
+	struct session *s;
+	struct diag *d;
+	int minor;		     /* N of 0.3.N; the newest for a plain 0.3 */
+	const struct ynode **foreign; /* names of secrets whose kind was refused: references to them raise no second error */
+	size_t foreign_count;
+};
+
+enum key_state { KEY_OK, KEY_UNSUPPORTED };
+struct key_rule {
+	const char *name; /* NULL ends a table */
+	enum key_state state;
+	int since; /* N of the 0.3.N that introduced it */
+};
+
+/* A value for messages: quoted, short, printable. Never for a secret's value. */
+struct shown {
+	char s[72];
+};
+struct shown show(const struct ynode *n);
+
+void parse_nomem(struct parse *p);
+/* Room for one more zeroed element at the end of array, whose *count grows by one; NULL (reported): no memory. */
+void *parse_grow(struct parse *p, void *array, size_t *count, size_t size);
+char *parse_strdup(struct parse *p, const char *s, size_t n);
+
+/* Each key of the map: unknown E-UNKNOWN with the nearest one, not supported E-UNSUPPORTED, newer than the document's version W-VERSION. */
+void keys_check(struct parse *p, const struct ynode *map, const struct key_rule *rules);
+void feature_since(struct parse *p, const struct ynode *n, const char *what, int since);
+void unsupported(struct parse *p, const struct ynode *n, const char *what);
+
+/* False with E-TYPE (silently for a node that is bad already). n may be NULL: false. */
+bool want_map(struct parse *p, const struct ynode *n);
+bool want_list(struct parse *p, const struct ynode *n);
+/* A scalar that is not null; without a NUL byte unless nul_ok (E-NUL). */
+bool want_text(struct parse *p, const struct ynode *n, bool nul_ok);
+/* The value of a required key; E-MISSING. */
+const struct ynode *want_key(struct parse *p, const struct ynode *map, const char *key);
+bool want_hex(struct parse *p, const struct ynode *n, uint8_t *ret, size_t len);
+bool want_uint(struct parse *p, const struct ynode *n, uint32_t min, uint32_t max, uint32_t *ret);
+bool want_bool(struct parse *p, const struct ynode *n, bool *ret);
+/* Index into the NULL-terminated words; E-VALUE and -1. */
+int want_word(struct parse *p, const struct ynode *n, const char *const *words);
+/* Name of one segment; E-CHARSET, E-LENGTH. */
+bool want_segment(struct parse *p, const struct ynode *n);
+
+bool text_is(const struct ynode *n, const char *word);
+/* True, with E-UNSUPPORTED, for a scalar that holds a template where this version replaces none. */
+bool refuse_template(struct parse *p, const struct ynode *n, const char *place);
+/* Check every template of text that stands at n: E-TEMPLATE, E-REF. no_nul: the result must be text without NUL. */
+void check_templates(struct parse *p, const struct ynode *n, const char *text, size_t len, bool no_nul);
+
+/* The blocks, one file each. Every read_ takes the value of the key of that name; every _clear frees what it filled. */
+void read_secrets(struct parse *p, const struct ynode *n);
+void secret_spec_clear(struct secret_spec *s);
+void read_images(struct parse *p, const struct ynode *n);
+void image_clear(struct image *i);
+void read_services(struct parse *p, const struct ynode *n);
+void service_clear(struct service *s);
+void read_attestation(struct parse *p, const struct ynode *service, struct service *ret);
+void read_access(struct parse *p, const struct ynode *n);
+void access_rule_clear(struct access_rule *r);
+void read_security(struct parse *p, const struct ynode *n);
+
+/* The rule that holds for op, defaults resolved; borrowed. NULL for an absent list_sessions, whose default is no single rule. */
+const struct access_rule *access_rule_of(const struct session *s, enum access_op op);
+/* True if the rule is absent or says no more than its default; *ret_failed is set when there was no memory to tell. */
+bool access_is_default(const struct session *s, enum access_op op, bool *ret_failed);
+/* Does any rule, defaults resolved, speak of CREATOR? */
+bool access_names_creator(const struct session *s);
+/* "read", "update", "create_sessions", "list_sessions" */
+const char *access_op_name(enum access_op op);
+
+#endif

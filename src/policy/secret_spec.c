@@ -1,0 +1,215 @@
+#include <stdlib.h>
+#include <string.h>
+#include "core/encode.h"
+#include "policy/schema.h"
+
+#define SIZE_DEFAULT 20
+#define SIZE_MAX_CHARS 65536
+
+static const struct key_rule secret_keys[] = {
+	{"name", KEY_OK, 0},
+	{"kind", KEY_OK, 0},
+	{"value", KEY_OK, 0},
+	{"size", KEY_OK, 0},
+	{"alphabet", KEY_OK, 0},
+	{"export_public", KEY_OK, 0},
+	{"import", KEY_UNSUPPORTED, 0},
+	{"import_akv", KEY_UNSUPPORTED, 7},
+	{"export", KEY_UNSUPPORTED, 0},
+	{"key_type", KEY_UNSUPPORTED, 4},
+	{"migrate", KEY_UNSUPPORTED, 7},
+	{"private_key", KEY_UNSUPPORTED, 0},
+	{"issuer", KEY_UNSUPPORTED, 0},
+	{"common_name", KEY_UNSUPPORTED, 0},
+	{"endpoint", KEY_UNSUPPORTED, 0},
+	{"san", KEY_UNSUPPORTED, 10},
+	{"dns", KEY_UNSUPPORTED, 0},
+	{"valid_for", KEY_UNSUPPORTED, 0},
+	{"signer", KEY_UNSUPPORTED, 12},
+	{"alg", KEY_UNSUPPORTED, 12},
+	{"validity", KEY_UNSUPPORTED, 12},
+	{"payload", KEY_UNSUPPORTED, 12},
+	{"tenant_id", KEY_UNSUPPORTED, 7},
+	{"client_id", KEY_UNSUPPORTED, 7},
+	{"application_secret", KEY_UNSUPPORTED, 7},
+	{"certificate_thumbprint", KEY_UNSUPPORTED, 7},
+	{NULL, KEY_OK, 0},
+};
+
+/* The first two are enum secret_kind's; the rest is the language's, and session-ca is that of 0.2. */
+static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca",
+	"pgp-key", "config-fragment", "jwt", "aad-token", "session-ca", NULL};
+#define KINDS_SUPPORTED 2
+
+static const char *const alphabets[] = {"printable", "alphanumeric", "hex", NULL};
+
+const char *secret_kind_name(enum secret_kind k)
+{
+	return kinds[k];
+}
+
+/* A secret whose kind this version refuses: its other keys are that kind's business, references to it raise no second error. */
+static void note_foreign(struct parse *p, const struct ynode *name)
+{
+	size_t count = p->foreign_count;
+	const struct ynode **list = name ? parse_grow(p, p->foreign, &count, sizeof *list) : NULL;
+
+	if (!list)
+		return;
+	list[count - 1] = name;
+	p->foreign = list;
+	p->foreign_count = count;
+}
+
+/* Values are secrets: the messages do not repeat them. */
+static void read_value(struct parse *p, const struct ynode *n, struct secret_spec *ret)
+{
+	struct error err;
+
+	if (!want_text(p, n, ret->kind == SECRET_BINARY))
+		return;
+	ret->has_value = true;
+	if (ret->kind == SECRET_ASCII) {
+		if (secret_set(&ret->value, n->text, n->len, &err))
+			parse_nomem(p);
+		return;
+	}
+	for (size_t i = 0; i < n->len; i++) {
+		if (n->text[i] && strchr("0123456789abcdefABCDEF", n->text[i]))
+			continue;
+		ynode_diag(p->d, n, "E-HEX",
+			"character %zu of the value is no hex digit; a binary secret is written in hex",
+			i + 1);
+		return;
+	}
+	if (n->len % 2) {
+		ynode_diag(p->d, n, "E-HEX", "%zu hex digits; an even number is wanted", n->len);
+		return;
+	}
+	struct buf b;
+	buf_init_secret(&b, SESSION_TEXT_MAX);
+	if (hex_decode_buf(n->text, n->len, &b) || b.failed || secret_set(&ret->value, b.data, b.len, &err))
+		parse_nomem(p);
+	buf_free(&b);
+}
+
+static void read_generation(struct parse *p, const struct ynode *n, struct secret_spec *ret)
+{
+	const struct ynode *size = ynode_get(n, "size"), *alphabet = ynode_get(n, "alphabet");
+	int word;
+
+	if (size && !refuse_template(p, size, "size"))
+		(void)want_uint(p, size, 1, SIZE_MAX_CHARS, &ret->size);
+	if (!alphabet)
+		goto ignored;
+	if (ret->kind != SECRET_ASCII) {
+		ynode_diag_key(p->d, alphabet, "E-CONFLICT",
+			"only a secret of kind ascii has an alphabet; this one is %s",
+			secret_kind_name(ret->kind));
+		return;
+	}
+	word = want_word(p, alphabet, alphabets);
+	if (word >= 0)
+		ret->alphabet = (enum secret_alphabet)word;
+ignored:
+	if (!ret->has_value)
+		return;
+	if (size)
+		ynode_diag_key(p->d, size, "W-IGNORED", "size beside value has no effect");
+	if (alphabet)
+		ynode_diag_key(p->d, alphabet, "W-IGNORED", "alphabet beside value has no effect");
+}
+
+static void read_name(struct parse *p, const struct ynode *n, struct secret_spec *ret)
+{
+	const struct ynode *name = want_key(p, n, "name");
+
+	if (!want_segment(p, name))
+		return;
+	if (text_is(name, "self")) {
+		ynode_diag(p->d, name, "E-VALUE", "\"self\" is reserved");
+		return;
+	}
+	if (session_secret(p->s, name->text, name->len)) {
+		ynode_diag(p->d, name, "E-DUP", "%s names an earlier secret already", show(name).s);
+		return;
+	}
+	ret->name = parse_strdup(p, name->text, name->len);
+}
+
+/* True if the kind is one of ours. */
+static bool read_kind(struct parse *p, const struct ynode *n, struct secret_spec *ret)
+{
+	const struct ynode *kind = ynode_get(n, "kind");
+	int word;
+
+	if (!kind) {
+		if (!ynode_get(n, "import") && !ynode_get(n, "import_akv"))
+			want_key(p, n, "kind");
+		return false;
+	}
+	word = want_word(p, kind, kinds);
+	if (word >= KINDS_SUPPORTED)
+		ynode_diag(p->d, kind, "E-UNSUPPORTED", UNSUPPORTED "kind %s", kinds[word]);
+	if (word < 0 || word >= KINDS_SUPPORTED)
+		return false;
+	ret->kind = (enum secret_kind)word;
+	return true;
+}
+
+static void check_unknown_only(struct parse *p, const struct ynode *n)
+{
+	struct key_rule rules[sizeof secret_keys / sizeof *secret_keys];
+
+	memcpy(rules, secret_keys, sizeof rules);
+	for (size_t i = 0; rules[i].name; i++)
+		rules[i] = (struct key_rule){rules[i].name, KEY_OK, 0};
+	keys_check(p, n, rules);
+}
+
+static void read_secret(struct parse *p, const struct ynode *n)
+{
+	size_t count = p->s->secret_count;
+	struct secret_spec *list, *s;
+	bool public = false;
+
+	if (!want_map(p, n))
+		return;
+	list = parse_grow(p, p->s->secrets, &count, sizeof *list);
+	if (!list)
+		return;
+	p->s->secrets = list;
+	s = &list[count - 1];
+	s->size = SIZE_DEFAULT;
+	/* Counted only afterwards, so that it is not found as its own duplicate. */
+	read_name(p, n, s);
+	p->s->secret_count = count;
+	if (!read_kind(p, n, s)) {
+		if (ynode_get(n, "kind"))
+			check_unknown_only(p, n);
+		else
+			keys_check(p, n, secret_keys);
+		note_foreign(p, ynode_get(n, "name"));
+		return;
+	}
+	keys_check(p, n, secret_keys);
+	if (ynode_get(n, "value"))
+		read_value(p, ynode_get(n, "value"), s);
+	read_generation(p, n, s);
+	if (ynode_get(n, "export_public") && want_bool(p, ynode_get(n, "export_public"), &public) && public)
+		unsupported(p, ynode_get(n, "export_public"), "export_public: true");
+}
+
+void read_secrets(struct parse *p, const struct ynode *n)
+{
+	if (!n || !want_list(p, n))
+		return;
+	for (size_t i = 0; i < n->count; i++)
+		read_secret(p, n->items[i]);
+}
+
+void secret_spec_clear(struct secret_spec *s)
+{
+	free(s->name);
+	secret_free(&s->value);
+}
