@@ -15,14 +15,24 @@
 
 #define LAS_FRAME_MAX (1024 * 1024)
 #define ATTEST_NONCE_LEN 32
+#define ATTEST_REQUEST_MAX (1024 * 1024) /* bytes of a JSON request */
+#define CONFIG_ID_MAX 1024 /* bytes of SESSION/SERVICE[@OTP] */
+#define CONFIG_LIST_MAX 65536 /* elements of each list of a configuration */
+#define CONFIG_MAX (16 * 1024 * 1024) /* bytes of a configuration's JSON; of each value in it */
+
+/* Every decoder refuses unknown, missing and duplicate keys and wrong types (ERR_INPUT), and sizes over the limits (ERR_LIMIT).
+ * Encoders append to out; `struct buf *ret_…` is appended to, too, and must be initialised. */
 
 /* report data = SHA-256("openscone-attest-v1" NUL, nonce, client key hash, CAS key hash), then 32 zero bytes. The hashes are
  * key_hash (crypto/key.h) of the two keys of the TLS connection, so evidence cannot be moved to another connection or CAS. */
-void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t client_key[32], const uint8_t cas_key[32], uint8_t ret[64]);
+void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t client_key[32],
+	const uint8_t cas_key[32], uint8_t ret[64]);
 
 /* LAS request: {"op":"evidence","report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…]} */
-MUST_USE int las_request_encode(const uint8_t report_data[64], const struct manifest *m, struct buf *out, struct error *err);
-MUST_USE int las_request_decode(const void *p, size_t n, uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
+MUST_USE int las_request_encode(
+	const uint8_t report_data[64], const struct manifest *m, struct buf *out, struct error *err);
+MUST_USE int las_request_decode(
+	const void *p, size_t n, uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
 /* LAS answer: {"evidence":BASE64} or {"error":{"code":"…","text":"…"}}; decoding an error answer gives it as *err. */
 MUST_USE int las_answer_encode(const void *evidence, size_t n, struct buf *out, struct error *err);
 MUST_USE int las_answer_encode_error(const struct error *e, struct buf *out);
@@ -46,14 +56,14 @@ void attest_request_free(struct attest_request *r);
  *  "warnings":["…"]} */
 struct config_value {
 	struct buf value; /* secret buf */
-	uint32_t host;	  /* argv: N of @@N, env: 1; 0: value holds */
-	char *name;	  /* env only */
+	uint32_t host; /* argv: N of @@N, env: 1; 0: value holds */
+	char *name; /* env only */
 };
 struct config_file {
 	char *path;
 	bool has_content;
 	struct buf content; /* secret buf */
-	uint32_t mode;	    /* permission bits */
+	uint32_t mode; /* permission bits */
 };
 struct config_secret {
 	char *name;
@@ -81,7 +91,8 @@ struct config_value *service_config_add_env(struct service_config *c, const char
 struct config_file *service_config_add_file(struct service_config *c, const char *path);
 struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind);
 MUST_USE int service_config_add_warning(struct service_config *c, const char *text);
-MUST_USE int service_config_encode(const struct service_config *c, struct buf *out, struct error *err); /* out: secret buf */
+MUST_USE int service_config_encode(
+	const struct service_config *c, struct buf *out, struct error *err); /* out: secret buf */
 MUST_USE int service_config_decode(const void *p, size_t n, struct service_config *ret, struct error *err);
 
 #endif

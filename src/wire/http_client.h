@@ -17,13 +17,13 @@
 struct http_client;
 
 struct http_client_options {
-	const char *address;	     /* "HOST:PORT", "[V6]:PORT", or HOST (port 8081) */
-	const uint8_t *pinned_key;   /* 32-byte key hash; NULL only with accept_any */
-	bool accept_any;	     /* take any server key (used by `cas add`/`cas attest` to learn it); http_client_server_key tells it */
-	bool numeric_only;	     /* no name resolution (inside the runtime) */
-	X509 *cert;		     /* client certificate and key; may be NULL */
+	const char *address; /* "HOST:PORT", "[V6]:PORT", or HOST (port 8081) */
+	const uint8_t *pinned_key; /* 32-byte key hash; NULL only with accept_any */
+	bool accept_any; /* take any server key (used by `cas add`/`cas attest` to learn it); http_client_server_key tells it */
+	bool numeric_only; /* no name resolution (inside the runtime) */
+	X509 *cert; /* client certificate and key; may be NULL */
 	EVP_PKEY *key;
-	int timeout_ms;		     /* for connect and for each whole request; 0: 15000 */
+	int timeout_ms; /* for connect and for each whole request; 0: 15000 */
 };
 
 struct http_response {
@@ -33,13 +33,14 @@ struct http_response {
 #define HTTP_BODY_MAX (16 * 1024 * 1024)
 #define CAS_DEFAULT_PORT 8081
 
-MUST_USE int http_client_open(const struct http_client_options *o, struct http_client **ret, struct error *err);
+MUST_USE int http_client_open(
+	const struct http_client_options *o, struct http_client **ret, struct error *err);
 void http_client_close(struct http_client *c);
 /* key_hash of the server's certificate. */
 void http_client_server_key(const struct http_client *c, uint8_t ret[32]);
 /* One request; content_type and body may be NULL. The connection stays usable for the next one. Any HTTP status is success here. */
-MUST_USE int http_client_request(struct http_client *c, const char *method, const char *path, const char *content_type, const void *body,
-	size_t n, struct http_response *ret, struct error *err);
+MUST_USE int http_client_request(struct http_client *c, const char *method, const char *path,
+	const char *content_type, const void *body, size_t n, struct http_response *ret, struct error *err);
 void http_response_free(struct http_response *r);
 /* If status is not 2xx: turn the body {"error":{"code":"ACCESS","text":"…"}} into *err and return -1. */
 MUST_USE int http_response_check(const struct http_response *r, struct error *err);

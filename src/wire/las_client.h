@@ -10,8 +10,9 @@
 
 #define LAS_DEFAULT_ADDR "/run/openscone/las.sock"
 
-/* addr: path of the socket. */
-MUST_USE int las_client_evidence(const char *addr, const uint8_t report_data[64], const struct manifest *m, int timeout_ms,
-	struct buf *ret_evidence, struct error *err);
+/* addr: path of the socket. Evidence is appended to ret_evidence. A refusal by LAS comes with its code and text; ERR_IO: not reached or no
+ * answer in time; ERR_PEER: what came is no answer. */
+MUST_USE int las_client_evidence(const char *addr, const uint8_t report_data[64], const struct manifest *m,
+	int timeout_ms, struct buf *ret_evidence, struct error *err);
 
 #endif
