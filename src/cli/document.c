@@ -96,6 +96,7 @@ int document_load(const struct args *a, struct document *ret, struct error *err)
 		goto fail;
 	}
 	if (substitute(a, &d, err)) {
+		err->code = err->code == ERR_NOT_FOUND ? ERR_INPUT : err->code; /* the variable is missing, not the file */
 		error_wrap(err, "%s", d.file);
 		goto fail;
 	}

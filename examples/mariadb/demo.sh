@@ -1,0 +1,320 @@
+#!/bin/bash
+# MariaDB gets its key only after it has proved what it is: the demonstration behind `make demo`; see README.md.
+#
+# usage: demo.sh [--keep]     SCONE_BIN: directory of the programs (default build/bin of this tree)
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+bin=${SCONE_BIN:-$here/../../build/bin}
+bin=$(cd "$bin" 2>/dev/null && pwd) || { echo "demo: no programs in ${SCONE_BIN:-build/bin}: run make first" >&2; exit 2; }
+leakcheck=$bin/../examples/scone-leakcheck
+keep=no
+case ${1-} in
+--keep) keep=yes ;;
+'') ;;
+*) echo "usage: $0 [--keep]" >&2; exit 2 ;;
+esac
+
+passed=0 failed=0
+declare -A pid=()   # what runs in the background, by name
+
+# --- output -------------------------------------------------------------------------------------------------------------------------
+
+step() { printf '\n== %s\n' "$*"; }
+say() { printf '   %s\n' "$*"; }
+indent() { sed 's/^/   | /' "$@"; }
+
+# proof NAME COMMAND…: one printed line that can fail
+proof() {
+	local name=$1
+	shift
+	if "$@"; then
+		printf 'ok %s\n' "$name"
+		passed=$((passed + 1))
+	else
+		printf 'not ok %s\n' "$name"
+		failed=$((failed + 1))
+	fi
+}
+
+die() {
+	printf 'not ok %s\n' "$*"
+	failed=$((failed + 1))
+	exit 1
+}
+
+# --- processes ----------------------------------------------------------------------------------------------------------------------
+
+running() { [[ -n ${pid[$1]-} ]] && kill -0 "${pid[$1]}" 2>/dev/null; }
+
+# stop NAME [SIGNAL]: end it and wait; its status
+stop() {
+	local p=${pid[$1]-} i status
+	[[ -n $p ]] || return 0
+	kill -s "${2-TERM}" "$p" 2>/dev/null
+	for ((i = 0; i < 300; i++)); do
+		kill -0 "$p" 2>/dev/null || break
+		sleep 0.1
+	done
+	((i < 300)) || { say "$1 (pid $p) does not end; killed"; kill -KILL "$p" 2>/dev/null; }
+	wait "$p" 2>/dev/null
+	status=$?
+	unset "pid[$1]"
+	return $status
+}
+
+# wait_for NAME SECONDS WHAT COMMAND…: until the command holds; a line every five seconds; fails when process NAME has ended
+wait_for() {
+	local name=$1 seconds=$2 what=$3 i
+	shift 3
+	for ((i = 0; i < seconds * 10; i++)); do
+		"$@" >/dev/null 2>&1 && return 0
+		running "$name" || { say "$name ended while waiting for: $what"; return 1; }
+		((i % 50 == 49)) && say "waiting for: $what ($((i / 10 + 1)) s)"
+		sleep 0.1
+	done
+	say "not within $seconds s: $what"
+	return 1
+}
+
+log_tails() {
+	local f
+	for f in "$base"/*.log "$base"/*/*.log; do
+		[[ -s $f ]] || continue
+		printf '\n-- end of %s\n' "$f"
+		tail -n 25 "$f" | cut -c1-400
+	done
+}
+
+finish() {
+	local status=$? name
+	trap - EXIT INT TERM
+	for name in server control sleeper argument las cas; do
+		stop "$name"
+	done
+	((status == 0 && failed == 0)) || log_tails
+	if [[ $keep == yes ]]; then
+		say "kept: $base"
+	else
+		rm -rf "$base" "$secrets"
+	fi
+	printf '\n%d passed, %d failed\n' "$passed" "$failed"
+	((failed > 0 && status == 0)) && status=1
+	exit "$status"
+}
+
+base=$(mktemp -d "${TMPDIR:-/tmp}/scone-demo.XXXXXX") || exit 1
+secrets=$base.secrets  # no such directory: its files exist in the memory of one attested program only
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+export SCONE_HOME=$base/home
+unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID
+scone() { "$bin/scone" "$@"; }
+
+# --- 1. services --------------------------------------------------------------------------------------------------------------------
+
+for program in "$bin/scone" "$bin/scone-cas" "$bin/scone-las" "$bin/scone-runtime" "$leakcheck"; do
+	[[ -x $program ]] || die "$program is not built: run make"
+done
+server_program=$(command -v mariadbd || echo /usr/sbin/mariadbd)
+for program in "$server_program" mariadb mariadb-admin mariadb-install-db; do
+	command -v "$program" >/dev/null || die "$program is not installed: run make deps"
+done
+
+step "CAS and LAS on loopback, in $base"
+"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/cas.address" --dir "$base/cas" >"$base/cas.log" 2>&1 &
+pid[cas]=$!
+"$bin/scone-las" --listen "$base/las.sock" --dir "$base/las" --runtime "$bin/scone-runtime" >"$base/las.log" 2>&1 &
+pid[las]=$!
+wait_for cas 30 "the address of CAS" test -s "$base/cas.address" || die "CAS does not start"
+wait_for las 30 "the socket of LAS" test -S "$base/las.sock" || die "LAS does not start"
+cas=$(<"$base/cas.address")
+say "CAS listens on $cas"
+scone cas add demo "$cas" --trust-first >"$base/cas-add.out" 2>&1 || { indent "$base/cas-add.out"; die "CAS is not added"; }
+proof "CAS holds the pinned key" scone cas attest demo
+export SCONE_LAS_ADDR=$base/las.sock
+
+# --- 2. session ---------------------------------------------------------------------------------------------------------------------
+
+step "Measurements and session"
+dir=$base/mariadb
+mkdir -p "$dir/tmp" "$base/native/tmp" "$base/copies" || die "no directories in $base"
+copy=$base/copies/mariadbd
+cp "$server_program" "$copy" || die "no copy of $server_program"
+measurement=$(scone measure "$server_program") || die "$server_program cannot be measured"
+copy_measurement=$(scone measure "$copy") || die "$copy cannot be measured"
+leakcheck_measurement=$(scone measure "$leakcheck") || die "$leakcheck cannot be measured"
+say "$server_program: $measurement"
+
+control=$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')  # searched like the key, but known: see proofs
+marker=SCONE-DEMO-$(od -An -v -tx1 -N12 /dev/urandom | tr -d ' \n')
+create() { # create NAME FILE: the session under this name
+	scone session create --name "$1" --set "DIR=$dir" --set "BASE=$base" --set "SECRETS=$secrets" \
+		--set "SERVER_MEASUREMENT=$measurement" --set "COPY_MEASUREMENT=$copy_measurement" \
+		--set "LEAKCHECK_MEASUREMENT=$leakcheck_measurement" --set "CONTROL=$control" "$2"
+}
+create mariadb-demo "$here/session.yml" >"$base/create.out" 2>&1 || { indent "$base/create.out"; die "the session is refused"; }
+indent "$base/create.out"
+
+user=$(id -un)
+sed -e "s#@DIR@#$dir#g" -e "s#@USER@#$user#g" "$here/my.cnf.in" >"$dir/my.cnf"
+# shellcheck disable=SC2016 # this is the template, not a variable
+printf '1;$$SCONECAS:MARIADBKEY$$\n' >"$dir/keyfile"
+indent "$dir/keyfile"
+
+# --- 3. MariaDB under the runtime ---------------------------------------------------------------------------------------------------
+
+sql() { mariadb --no-defaults --batch --skip-column-names -u root -S "$1" -e "$2"; }
+ping() { mariadb-admin --no-defaults -u root -S "$1" ping; }
+
+# install COMMAND-PREFIX… DATADIR: the system tables
+install_tables() {
+	local data=${!#}
+	"${@:1:$#-1}" mariadb-install-db --no-defaults --datadir="$data" --user="$user" --auth-root-authentication-method=normal \
+		--skip-test-db
+}
+
+start_server() {
+	scone run --config-id mariadb-demo/mariadbd -- "$server_program" >>"$base/server.log" 2>&1 &
+	pid[server]=$!
+	wait_for server 120 "MariaDB under the runtime" ping "$dir/mariadbd.sock"
+}
+
+stop_server() { mariadb-admin --no-defaults -u root -S "$dir/mariadbd.sock" shutdown && stop server 0; }
+
+step "MariaDB is initialised (passed through) and started (attested) under the runtime"
+install_tables scone run -- "$dir/data" >"$base/install.log" 2>&1 || die "mariadb-install-db fails under scone run"
+start_server || die "MariaDB does not start under the runtime"
+create_row="CREATE DATABASE demo; CREATE TABLE demo.t (id INT PRIMARY KEY, v VARCHAR(100)) ENGINE=InnoDB;
+	INSERT INTO demo.t VALUES (1, '$marker')"
+sql "$dir/mariadbd.sock" "$create_row" || die "the row is not written"
+encrypted=$(sql "$dir/mariadbd.sock" "SELECT ENCRYPTION_SCHEME FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE NAME='demo/t'")
+proof "the server says that the table is encrypted (scheme 1, seen ${encrypted:-none})" test "$encrypted" = 1
+
+
+step "The row survives a restart"
+stop_server || die "the server does not stop"
+start_server || die "MariaDB does not start again"
+read_back=$(sql "$dir/mariadbd.sock" "SELECT v FROM demo.t WHERE id = 1")
+proof "row read back after a restart: ${read_back:-nothing}" test "$read_back" = "$marker"
+
+# --- 4. proofs ----------------------------------------------------------------------------------------------------------------------
+
+# files_with TEXT DIRECTORY: how many files hold it
+files_with() { grep -rlaF -e "$1" "$2" 2>/dev/null | wc -l; }
+
+# The control has been planted in every form, in files, an environment and arguments: a search that does not find it there is blind.
+plant_control() {
+	local plant=$base/planted
+	mkdir "$plant" || return 1
+	printf %s "$control" >"$plant/lower"
+	printf %s "${control^^}" >"$plant/upper"
+	# shellcheck disable=SC2001 # a pattern with groups
+	printf %b "$(sed 's/\(..\)/\\x\1/g' <<<"$control")" >"$plant/raw"
+	printf %s "$control" | base64 -w0 >"$plant/base64"
+	env "SCONE_DEMO_CONTROL=$control" sleep 3600 &
+	pid[sleeper]=$!
+	(exec -a "argument-$control" sleep 3600) &
+	pid[argument]=$!
+}
+
+# Whoever looks for the key must have it: a second attested service of the session, which tells counts only.
+search_key() {
+	timeout 300 "$bin/scone" run --config-id mariadb-demo/leakcheck -- "$leakcheck" >"$base/leakcheck.out" 2>"$base/leakcheck.log"
+	local status=$?
+	indent "$base/leakcheck.out"
+	return $status
+}
+found() { grep -qE "^$1\$" "$base/leakcheck.out"; }
+
+step "The key is in MariaDB's memory, and nowhere else"
+plant_control || die "the control is not planted"
+proof "an attested service searched $base, /dev/shm and /proc while the server runs" search_key
+proof "control: planted text found in files in all four forms" found 'control files( [a-z0-9]+=[1-9][0-9]*){4}'
+proof "control: planted text found in an environment and in arguments" found 'control processes lower=([2-9]|[1-9][0-9]+) .*'
+proof "the key is in no file: lower and upper case hex, bytes, base64" found 'key files lower=0 upper=0 raw=0 base64=0'
+proof "the key is in no /proc/*/environ and no /proc/*/cmdline" found 'key processes lower=0 upper=0 raw=0 base64=0'
+stop sleeper
+stop argument
+# shellcheck disable=SC2016 # this is the template, not a variable
+proof "the key file on the disk still holds the template" grep -qxF '1;$$SCONECAS:MARIADBKEY$$' "$dir/keyfile"
+
+step "What the server wrote is unreadable without the key"
+start_native() { # an ordinary server without encryption, the same row in it
+	local n=$base/native
+	install_tables env -- "$n/data" >"$base/native/install.log" 2>&1 || return 1
+	mariadbd --no-defaults --user="$user" --datadir="$n/data" --tmpdir="$n/tmp" --socket="$n/s.sock" --pid-file="$n/pid" \
+		--skip-networking --log-bin="$n/data/binlog" --server-id=1 >"$n/server.log" 2>&1 &
+	pid[control]=$!
+	wait_for control 60 "the native control server" ping "$n/s.sock" && sql "$n/s.sock" "$create_row" &&
+		mariadb-admin --no-defaults -u root -S "$n/s.sock" shutdown && stop control 0
+}
+start_native || die "the native control server does not run"
+running_count=$(files_with "$marker" "$dir")
+stop_server || die "the server does not stop"
+native_count=$(files_with "$marker" "$base/native/data")
+count=$(files_with "$marker" "$dir/data")
+proof "control: the marker is in $native_count files of a native server without encryption" test "$native_count" -ge 2
+proof "the marker is in $count files of the data directory (and in $running_count while the server ran)" \
+	test "$count$running_count" = 00
+
+# native_refuses NAME KEYFILE OPTION…: start on a copy of the data without the runtime; holds if it refuses for want of the key
+native_refuses() {
+	local name=$1 key=$2 status copied=$base/copies/$1 wanted='invalid key|encrypt|decrypt|malformed log record'
+	shift 2
+	mkdir "$copied" && cp -a "$dir/data" "$copied/data" || return 1
+	timeout 60 mariadbd --no-defaults --user="$user" --datadir="$copied/data" --tmpdir="$base/native/tmp" --skip-networking \
+		--socket="$copied/s.sock" --pid-file="$copied/pid" --innodb-log-file-size=16M ${key:+--plugin-load-add=file_key_management} \
+		${key:+--loose-file-key-management-filename="$key"} "$@" >"$copied/server.log" 2>&1
+	status=$?
+	grep -iE 'ERROR.*(invalid key|encrypt|decrypt|malformed log record)' "$copied/server.log" | cut -c1-150 | head -n 3 | indent
+	((status != 0 && status != 124)) && grep -qiE "$wanted" "$copied/server.log"
+}
+printf '1;%s\n' "$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')" >"$base/copies/guess"
+proof "started natively with the same files, MariaDB cannot open the tables" native_refuses same "$dir/keyfile" \
+	--innodb-encrypt-tables=FORCE --innodb-encrypt-log=ON
+proof "nor with a guessed key" native_refuses guessed "$base/copies/guess"
+proof "nor without the encryption plugin, in recovery mode" native_refuses recovery '' --innodb-force-recovery=6
+
+# refused NAME PATTERN… -- COMMAND…: holds if the command fails and says every pattern; its text is printed
+refused() {
+	local out=$base/refusal.out pattern status patterns=()
+	while [[ $1 != -- ]]; do
+		patterns+=("$1")
+		shift
+	done
+	shift
+	timeout 60 "$@" >"$out" 2>&1
+	status=$?
+	indent "$out"
+	((status != 0 && status != 124)) || { say "exit status $status"; return 1; }
+	for pattern in "${patterns[@]}"; do
+		grep -qiF -e "$pattern" "$out" || { say "no word of: $pattern"; return 1; }
+	done
+}
+
+step "A changed program is refused"
+run_copy() { timeout 60 "$bin/scone" run --config-id mariadb-demo/copy -- "$copy" >"$base/copy.out" 2>&1; }
+run_copy
+status=$?
+indent "$base/copy.out"
+proof "control: the unchanged copy attests and runs (status $status)" grep -q '^mariadbd.*Ver ' "$base/copy.out"
+offset=$(($(stat -c %s "$copy") / 2))
+byte=$(od -An -tu1 -j "$offset" -N 1 "$copy")
+printf %b "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$copy" bs=1 seek="$offset" conv=notrunc status=none
+changed_measurement=$(scone measure "$copy") || die "$copy cannot be measured any more"
+say "one byte changed at offset $offset: $(cmp -l "$copy" "$server_program" | wc -l) byte differs"
+proof "one changed byte: refused by CAS, with the measurement seen and the one wanted" refused "$changed_measurement" "$copy_measurement" \
+	-- "$bin/scone" run --config-id mariadb-demo/copy -- "$copy"
+
+step "A false CAS is refused"
+other_key=$(SCONE_HOME=$base/other scone identity) || die "no second key"
+proof "a CAS with another key than the pinned one: refused by the runtime" refused "$other_key" \
+	-- "$bin/scone" run --cas-key "$other_key" --config-id mariadb-demo/mariadbd -- "$server_program"
+
+step "Simulated evidence needs the session's word"
+grep -v '^security:' "$here/session.yml" >"$base/hardware.yml"
+create mariadb-demo-hardware "$base/hardware.yml" >"$base/hardware.out" 2>&1 || { indent "$base/hardware.out"; die "the session is refused"; }
+proof "a session without 'mode: simulation' is refused" refused simulat \
+	-- "$bin/scone" run --config-id mariadb-demo-hardware/mariadbd -- "$server_program"
