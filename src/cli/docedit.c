@@ -1,4 +1,5 @@
-/* docedit: see docedit.h. Over libyaml's events; its marks count characters, so they are turned into byte offsets here. */
+/* docedit: see docedit.h. Over libyaml's events; its marks count characters (a byte order mark is one, since the encoding is given), so they
+ * are turned into byte offsets here. */
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -15,7 +16,7 @@ struct place {
 
 static size_t byte_offset(const char *text, size_t n, size_t characters)
 {
-	size_t i = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0; /* a byte order mark has no position */
+	size_t i = 0;
 
 	for (; characters && i < n; characters--)
 		do
