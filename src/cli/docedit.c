@@ -1,5 +1,4 @@
-/* docedit: see docedit.h. Over libyaml's events; its marks count characters (a byte order mark is one, since the encoding is given), so they
- * are turned into byte offsets here. */
+/* docedit: see docedit.h. Over libyaml's events; its marks count characters, so they are turned into byte offsets here. */
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -14,9 +13,15 @@ struct place {
 	size_t first_column;
 };
 
+/* A byte order mark is no part of the first line: libyaml is not shown it. */
+static size_t bom(const char *text, size_t n)
+{
+	return n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
 static size_t byte_offset(const char *text, size_t n, size_t characters)
 {
-	size_t i = 0;
+	size_t i = bom(text, n);
 
 	for (; characters && i < n; characters--)
 		do
@@ -99,7 +104,7 @@ static int locate(const char *text, size_t n, const char *key, struct place *p, 
 	if (!yaml_parser_initialize(&parser))
 		return error_set(err, ERR_NOMEM, "no memory");
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text + bom(text, n), n - bom(text, n));
 	while (!end && !rc) {
 		if (!yaml_parser_parse(&parser, &e)) {
 			rc = yaml_fail(&parser, err);
