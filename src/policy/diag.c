@@ -29,12 +29,41 @@ static bool is_warning(const char *name)
 	return name[0] == 'W';
 }
 
-/* Documents are other people's: nothing of them may steer a terminal or break a line. */
+/* Length of the UTF-8 sequence at s, 0 if there is none. The terminating NUL is no continuation byte, so nothing is read past it. */
+static size_t sequence_len(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80			  ? 1
+		   : s[0] >= 0xc2 && s[0] < 0xe0  ? 2
+		   : (s[0] & 0xf0) == 0xe0	  ? 3
+		   : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+						  : 0;
+
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+		(s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* Documents are other people's: nothing of them may steer a terminal or break a line. A text cut in the middle of a character, which JSON
+ * could not carry, is mended too. */
 static void make_printable(char *s)
 {
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
+	unsigned char *c = (unsigned char *)s;
+
+	while (*c) {
+		size_t n = sequence_len(c);
+		bool control = *c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0);
+
+		if (n > 0 && !control) {
+			c += n;
+			continue;
+		}
+		for (n = n ? n : 1; n > 0; n--)
+			*c++ = '?';
+	}
 }
 
 /* Room for one more entry. In a full list an error takes the place of the last warning, so that a refusal always says why. */

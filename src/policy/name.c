@@ -53,6 +53,22 @@ int session_name_check(const char *name, struct error *err)
 	return 0;
 }
 
+/* What of a bad config id can go into a message. */
+struct shown_id {
+	char s[64];
+};
+
+static struct shown_id show_id(const char *id)
+{
+	struct shown_id r;
+	size_t n = 0;
+
+	for (; id[n] && n < sizeof r.s - 1 && id[n] != '@'; n++)
+		r.s[n] = id[n] > 0x20 && id[n] < 0x7f ? id[n] : '?';
+	r.s[n] = 0;
+	return r;
+}
+
 int config_id_parse(const char *id, char **ret_session, char **ret_service, char **ret_otp, struct error *err)
 {
 	const char *slash = strrchr(id, '/'), *at;
@@ -60,7 +76,8 @@ int config_id_parse(const char *id, char **ret_session, char **ret_service, char
 
 	if (!slash)
 		return error_set(err, ERR_INPUT,
-			"config id \"%.128s\": no '/'; SESSION/SERVICE or SESSION/SERVICE@OTP is wanted", id);
+			"config id \"%s\": no '/'; SESSION/SERVICE or SESSION/SERVICE@OTP is wanted",
+			show_id(id).s);
 	at = strchr(slash, '@');
 	session = strndup(id, (size_t)(slash - id));
 	service = at ? strndup(slash + 1, (size_t)(at - slash - 1)) : strdup(slash + 1);
@@ -70,7 +87,7 @@ int config_id_parse(const char *id, char **ret_session, char **ret_service, char
 		goto fail;
 	}
 	if (session_name_check(session, err) || name_segment_check(service, strlen(service), err)) {
-		error_wrap(err, "config id \"%.128s\"", slash == id ? "" : id);
+		error_wrap(err, "config id \"%s\"", show_id(id).s);
 		goto fail;
 	}
 	/* The password itself is not repeated in messages. */

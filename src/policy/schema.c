@@ -83,7 +83,7 @@ static void report_unknown(struct parse *p, const struct ynode *n, const struct 
 	for (const struct key_rule *r = rules; r->name && count < KEYS_MAX; r++)
 		words[count++] = r->name;
 	words[count] = NULL;
-	near = name_nearest(n->key, n->key_len, words);
+	near = p->d->truncated ? NULL : name_nearest(n->key, n->key_len, words);
 	if (near)
 		ynode_diag_key(
 			p->d, n, "E-UNKNOWN", "the language has no such key here; did you mean %s?", near);
@@ -298,13 +298,28 @@ static void check_format_age(const struct template_walk *w, const char *suffix, 
 	}
 }
 
+#define SUGGESTED_FROM 100 /* secrets */
+
 static const char *nearest_secret(const struct parse *p, const char *name, size_t len)
 {
-	const char *best = NULL;
+	const char *words[SUGGESTED_FROM + 1];
+	size_t count = 0;
 
-	for (size_t i = 0; i < p->s->secret_count && !best; i++)
-		best = name_nearest(name, len, (const char *const[]){p->s->secrets[i].name, NULL});
-	return best;
+	for (size_t i = 0; i < p->s->secret_count && count < SUGGESTED_FROM; i++)
+		if (p->s->secrets[i].name)
+			words[count++] = p->s->secrets[i].name;
+	words[count] = NULL;
+	return name_nearest(name, len, words);
+}
+
+/* The template engine counts lines inside the scalar; for a scalar of one line that says nothing. */
+static const char *without_line(const struct ynode *n, const char *text)
+{
+	static const char first[] = "line 1: ";
+
+	return !memchr(n->text, '\n', n->len) && !strncmp(text, first, sizeof first - 1)
+		       ? text + sizeof first - 1
+		       : text;
 }
 
 static int check_site(void *arg, const char *name, size_t len, const char *suffix, size_t slen, int line)
@@ -312,6 +327,8 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 	struct template_walk *w = arg;
 	struct error err;
 
+	if (w->p->d->truncated && w->p->d->errors) /* refused, and nothing more would be shown */
+		return 1;
 	if (names_foreign(w->p, name, len))
 		return 0;
 	if (template_check(name, len, suffix, slen, line, lookup_kind, w, &err) == 0) {
@@ -325,10 +342,10 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 				s->name);
 	} else if (err.code == ERR_NOT_FOUND) {
 		const char *near = nearest_secret(w->p, name, len);
-		ynode_diag(w->p->d, w->n, "E-REF", "%s%s%s%s", err.text, near ? "; did you mean " : "",
-			near ? near : "", near ? "?" : "");
+		ynode_diag(w->p->d, w->n, "E-REF", "%s%s%s%s", without_line(w->n, err.text),
+			near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	} else {
-		ynode_diag(w->p->d, w->n, "E-TEMPLATE", "%s", err.text);
+		ynode_diag(w->p->d, w->n, "E-TEMPLATE", "%s", without_line(w->n, err.text));
 	}
 	return 0;
 }
@@ -338,8 +355,8 @@ void check_templates(struct parse *p, const struct ynode *n, const char *text, s
 	struct template_walk w = {.p = p, .n = n, .no_nul = no_nul};
 	struct error err;
 
-	if (template_each(text, len, true, check_site, &w, &err))
-		ynode_diag(p->d, n, "E-TEMPLATE", "%s", err.text);
+	if (template_each(text, len, true, check_site, &w, &err) < 0)
+		ynode_diag(p->d, n, "E-TEMPLATE", "%s", without_line(n, err.text));
 	for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), "$$SCONE:", 8)); at++) {
 		size_t left = len - (size_t)(at - text);
 		if (left == 8 || at[8] != ':')

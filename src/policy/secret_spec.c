@@ -52,8 +52,11 @@ const char *secret_kind_name(enum secret_kind k)
 static void note_foreign(struct parse *p, const struct ynode *name)
 {
 	size_t count = p->foreign_count;
-	const struct ynode **list = name ? parse_grow(p, p->foreign, &count, sizeof *list) : NULL;
+	const struct ynode **list;
 
+	if (!name || name->kind != YNODE_SCALAR || name->len == 0)
+		return;
+	list = parse_grow(p, p->foreign, &count, sizeof *list);
 	if (!list)
 		return;
 	list[count - 1] = name;

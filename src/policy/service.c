@@ -5,6 +5,7 @@
 #include "policy/schema.h"
 
 #define HOST_ARG_MAX 65535
+#define WORDS_MAX 10000 /* of a command; a list cannot have more nodes either */
 
 static const struct key_rule service_keys[] = {
 	{"name", KEY_OK, 0},
@@ -96,6 +97,10 @@ static void split_command(struct parse *p, const struct ynode *n, struct service
 			c++;
 		if (!*c)
 			break;
+		if (s->argc >= WORDS_MAX) {
+			ynode_diag(p->d, n, "E-LENGTH", "more than %d words", WORDS_MAX);
+			break;
+		}
 		buf_reset(&word);
 		for (; *c && (quote || !is_space(*c)); c++) {
 			if (*c == quote)
@@ -153,11 +158,12 @@ static bool check_variable(struct parse *p, const struct ynode *n, const char *n
 		return false;
 	}
 	for (size_t i = 0; i < s->envc; i++) {
-		/* Names of the same text were refused with the tree; these two differ in the mark. */
-		if (strcmp(s->env[i].name, name) || !strcmp(n->key, name))
+		if (strcmp(s->env[i].name, name))
 			continue;
-		ynode_diag_key(
-			p->d, n, "E-DUP", "the variable %.64s is set in this environment already", name);
+		if (ynode_get(n->parent, n->key) ==
+			n) /* otherwise the tree has refused the key as a duplicate */
+			ynode_diag_key(p->d, n, "E-DUP",
+				"the variable %.64s is set in this environment already", name);
 		return false;
 	}
 	return true;

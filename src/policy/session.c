@@ -261,7 +261,7 @@ const struct secret_spec *session_secret(const struct session *s, const char *na
 {
 	for (size_t i = 0; i < s->secret_count; i++) {
 		const char *n = s->secrets[i].name;
-		if (n && strlen(n) == len && !memcmp(n, name, len))
+		if (n && !strncmp(n, name, len) && n[len] == 0)
 			return &s->secrets[i];
 	}
 	return NULL;

@@ -202,7 +202,9 @@ static int put_node(struct substitution *s, const struct ynode *n)
 int session_substitute(const char *text, size_t n, const char *(*lookup)(void *arg, const char *name),
 	void *arg, struct buf *out, struct error *err)
 {
-	struct substitution s = {.text = text, .n = n, .lookup = lookup, .arg = arg, .out = out, .err = err};
+	size_t bom = yaml_bom(text, n);
+	struct substitution s = {
+		.text = text + bom, .n = n - bom, .lookup = lookup, .arg = arg, .out = out, .err = err};
 	size_t before = out->len;
 	struct ynode *root;
 	struct diag d;
@@ -221,7 +223,7 @@ int session_substitute(const char *text, size_t n, const char *(*lookup)(void *a
 	rc = put_node(&s, root);
 	ynode_free(root);
 	if (rc == 0) {
-		buf_put(out, text + s.pos, n - s.pos);
+		buf_put(out, s.text + s.pos, s.n - s.pos);
 		if (out->failed)
 			rc = error_set(err, ERR_LIMIT,
 				"the document with its variables replaced is longer than %zu bytes",

@@ -39,9 +39,14 @@ struct scan {
 	int line;
 };
 
-static int shown(size_t n)
+/* At most SHOWN_MAX of n bytes, no character cut in two. */
+static int shown(const char *s, size_t n)
 {
-	return (int)(n < SHOWN_MAX ? n : SHOWN_MAX);
+	if (n <= SHOWN_MAX)
+		return (int)n;
+	for (n = SHOWN_MAX; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80;)
+		n--;
+	return (int)n;
 }
 
 static int line_at(struct scan *s, size_t pos)
@@ -140,7 +145,7 @@ static int take_encoding(const struct site *t, size_t *ret_format_len, bool *ret
 		return error_set(err, ERR_INPUT,
 			"line %d: template of secret %.*s has the unknown encoding %.*s; there is "
 			"|escape(json)",
-			t->line, shown(t->len), t->name, shown(t->slen - flen), bar);
+			t->line, shown(t->name, t->len), t->name, shown(bar, t->slen - flen), bar);
 	*ret_format_len = flen;
 	*ret_json = bar != NULL;
 	return 0;
@@ -164,7 +169,7 @@ static int find_value(const struct site *t, template_lookup lookup, void *arg, s
 		return 0;
 	}
 	return error_set(err, ERR_NOT_FOUND, "line %d: template names the secret %.*s, which does not exist",
-		t->line, shown(t->len), t->name);
+		t->line, shown(t->name, t->len), t->name);
 }
 
 static int find_format(const struct site *t, const struct template_value *v, size_t flen, const char *dot,
@@ -188,8 +193,8 @@ static int find_format(const struct site *t, const struct template_value *v, siz
 	}
 	return error_set(err, ERR_INPUT,
 		"line %d: template of secret %.*s has the format %s%.*s, which kind %s lacks; there is %s",
-		t->line, shown(t->len), t->name, dot ? dot : "", shown(flen), t->suffix, v->kind,
-		binary ? "none, :bin, :hex, :base64, :base64url, :base32, :base32nopad" : "none");
+		t->line, shown(t->name, t->len), t->name, dot ? dot : "", shown(t->suffix, flen), t->suffix,
+		v->kind, binary ? "none, :bin, :hex, :base64, :base64url, :base32, :base32nopad" : "none");
 }
 
 struct resolved {
@@ -299,13 +304,13 @@ static int put_value(const struct site *t, const struct resolved *r, struct buf 
 	put_format(r, &text);
 	rc = put_json(text.data, text.len, out);
 	if (text.failed)
-		rc = error_set(
-			err, ERR_LIMIT, "line %d: secret %.*s does not fit", t->line, shown(t->len), t->name);
+		rc = error_set(err, ERR_LIMIT, "line %d: secret %.*s does not fit", t->line,
+			shown(t->name, t->len), t->name);
 	else if (rc)
 		error_set(err, ERR_INPUT,
 			"line %d: secret %.*s is not UTF-8, which |escape(json) needs; give a text format "
 			"such as :base64",
-			t->line, shown(t->len), t->name);
+			t->line, shown(t->name, t->len), t->name);
 	buf_free(&text);
 	return rc;
 }

@@ -339,9 +339,15 @@ static struct ynode *load_root(struct loader *l)
 	return NULL;
 }
 
+size_t yaml_bom(const char *text, size_t n)
+{
+	return n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
 int yaml_load(const char *text, size_t n, struct ynode **ret, struct diag *d)
 {
-	struct loader l = {.text = text, .text_len = n, .d = d};
+	size_t bom = yaml_bom(text, n);
+	struct loader l = {.text = text + bom, .text_len = n - bom, .d = d};
 	struct ynode *root;
 
 	if (n > YAML_TEXT_MAX) {
@@ -354,7 +360,7 @@ int yaml_load(const char *text, size_t n, struct ynode **ret, struct diag *d)
 	}
 	/* Said, not detected: libyaml would take UTF-16 with a byte order mark. */
 	yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, n);
+	yaml_parser_set_input_string(&l.parser, (const unsigned char *)l.text, l.text_len);
 	root = load_root(&l);
 	yaml_parser_delete(&l.parser);
 	if (!root)

@@ -39,6 +39,8 @@ struct ynode {
 
 /* 0: *ret is the root, owned by the caller; d may still hold errors of the profile. -1: no tree, d says why. */
 MUST_USE int yaml_load(const char *text, size_t n, struct ynode **ret, struct diag *d);
+/* Bytes of a leading UTF-8 byte order mark, which yaml_load passes over: 0 or 3. Positions count from behind it. */
+size_t yaml_bom(const char *text, size_t n);
 void ynode_free(struct ynode *n);
 
 /* The value under a key of a map, or NULL. */
