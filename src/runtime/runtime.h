@@ -46,6 +46,8 @@ struct kernel_stack {
 	uint64_t size;
 };
 
+#define STACK_AUTODISARM ((int32_t)0x80000000) /* SS_AUTODISARM of linux/signal.h */
+
 #define PENDING_MAX 4
 
 struct process;
@@ -85,14 +87,10 @@ struct process {
 	bool path_rules;			/* some path is served by a shield: every path call takes the slow way */
 	struct fd_table *fds;			/* what the bits stand for; owned by runtime/fd.c */
 	uint32_t lock;				/* sigactions */
+	int pid;
 };
 
-/* What the runtime knows of the program it hosts; constant after start. */
-struct image {
-	uint64_t base, entry, phdr, phent, phnum, interp_base, interp_entry;
-	uint64_t brk_start;
-};
-
+/* What does not change after start. */
 struct runtime {
 	char *program;	  /* absolute path that /proc/self/exe answers */
 	char *self;	  /* path of the runtime's image, used where /proc is not mounted */
@@ -103,7 +101,6 @@ struct runtime {
 	uint64_t image_start, image_end;
 	uint64_t xsave_mask;
 	uint32_t xsave_size;
-	int pid;
 };
 extern struct runtime runtime;
 

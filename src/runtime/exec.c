@@ -1,0 +1,160 @@
+/*
+ * exec: execve of the program becomes execve of the runtime, with the new program's state handed over in a descriptor.
+ *
+ * Everything that can fail is found out before the point of no return, so that the program gets its errno.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "runtime/launch.h"
+#include "runtime/proc_path.h"
+#include "runtime/signal.h"
+#include "runtime/sys/table.h"
+
+#define SELF_EXE "/proc/self/exe"
+
+long user_string(char *dst, uint64_t src, size_t max)
+{
+	size_t done = 0;
+
+	while (done < max) {
+		size_t n = 4096 - (src + done) % 4096;
+		char *end;
+
+		if (n > max - done)
+			n = max - done;
+		if (user_copy(dst + done, (const void *)(src + done), n))
+			return -EFAULT;
+		end = memchr(dst + done, 0, n);
+		if (end)
+			return end - dst;
+		done += n;
+	}
+	return -ENAMETOOLONG;
+}
+
+/* Copy a NULL-terminated vector of strings; NULL is an empty one, as on Linux. */
+static int take_vector(uint64_t vector, char ***ret, size_t *ret_n, size_t *budget)
+{
+	char *text = malloc(LAUNCH_STRING_MAX);
+	int rc = text ? 0 : -ENOMEM;
+
+	*ret = calloc(1, sizeof(char *));
+	*ret_n = 0;
+	if (!*ret)
+		rc = -ENOMEM;
+	while (!rc && vector) {
+		uint64_t at;
+		long n;
+
+		if (user_copy(&at, (const void *)(vector + 8 * *ret_n), sizeof(at))) {
+			rc = -EFAULT;
+			break;
+		}
+		if (!at)
+			break;
+		n = user_string(text, at, LAUNCH_STRING_MAX);
+		if (n < 0 || (size_t)n + 9 > *budget) {
+			rc = n == -EFAULT ? -EFAULT : -E2BIG;
+			break;
+		}
+		*budget -= (size_t)n + 9;
+		rc = launch_push(ret, ret_n, text);
+	}
+	free(text);
+	return rc;
+}
+
+static bool is_runtime(const char *path)
+{
+	struct stat a, b;
+
+	return !host_call4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&a, 0) &&
+		!host_call4(SYS_newfstatat, AT_FDCWD, (long)SELF_EXE, (long)&b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static long host_exec(char **argv, char **envp)
+{
+	long rc = host_call3(SYS_execve, (long)SELF_EXE, (long)argv, (long)envp);
+
+	if (rc == -ENOENT && runtime.self)
+		rc = host_call3(SYS_execve, (long)runtime.self, (long)argv, (long)envp);
+	return rc;
+}
+
+static long do_exec(struct launch *l, struct thread *t)
+{
+	char state[32], *envp[] = {state, NULL}, *bare[] = {l->argv[0], NULL};
+	long fd, rc;
+
+	if (is_runtime(l->path))
+		return host_exec(l->argv, l->envp); /* a fresh start of the runtime, which the program asks for */
+	fd = launch_write_state(l, t->proc);
+	if (fd < 0)
+		return fd;
+	snprintf(state, sizeof(state), LAUNCH_ENV "=%ld", fd);
+	signal_before_exec(t->proc);
+	/* Arguments of an attested program may hold secrets: the host does not see them. */
+	rc = host_exec(runtime.attested ? bare : l->argv, envp);
+	host_close((int)fd);
+	signal_start(t->proc);
+	return rc;
+}
+
+/* The name to look up: path, or the descriptor itself for AT_EMPTY_PATH. */
+static int exec_name(uint64_t path, int dirfd, uint64_t flags, char ret[PATH_MAX])
+{
+	long n = user_string(ret, path, PATH_MAX);
+
+	if (n < 0)
+		return (int)n;
+	if (!n) {
+		if (!(flags & AT_EMPTY_PATH))
+			return -ENOENT;
+		snprintf(ret, PATH_MAX, "/proc/self/fd/%d", dirfd);
+		return 0;
+	}
+	if (proc_path_is_exe(ret))
+		return snprintf(ret, PATH_MAX, "%s", runtime.program) < PATH_MAX ? 0 : -ENAMETOOLONG;
+	return 0;
+}
+
+static long exec_at(int dirfd, uint64_t path, uint64_t argv, uint64_t envp, uint64_t flags, struct thread *t)
+{
+	struct launch l = {0};
+	char name[PATH_MAX];
+	size_t budget = LAUNCH_ARGS_MAX;
+	long rc;
+
+	if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -EINVAL;
+	rc = exec_name(path, dirfd, flags, name);
+	if (rc)
+		return rc;
+	l.execfn = strdup(name);
+	rc = l.execfn ? take_vector(argv, &l.argv, &l.argc, &budget) : -ENOMEM;
+	if (!rc)
+		rc = take_vector(envp, &l.envp, &l.envc, &budget);
+	if (!rc && !l.argc)
+		rc = launch_push(&l.argv, &l.argc, ""); /* as Linux since 5.18 */
+	if (!rc)
+		rc = launch_resolve(&l, dirfd);
+	if (!rc)
+		rc = do_exec(&l, t);
+	launch_free(&l);
+	return rc;
+}
+
+long sys_execve(struct regs *r, struct thread *t)
+{
+	return exec_at(AT_FDCWD, r->rdi, r->rsi, r->rdx, 0, t);
+}
+
+long sys_execveat(struct regs *r, struct thread *t)
+{
+	return exec_at((int)r->rdi, r->rsi, r->rdx, r->r10, r->r8, t);
+}

@@ -1,0 +1,296 @@
+#include "runtime/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include "core/secret.h"
+#include "measure/elf.h"
+#include "measure/shebang.h"
+#include "runtime/code.h"
+#include "runtime/shields.h"
+
+#define AT_EACCESS_FLAG 0x200
+#define STATE_MAX (64 * 1024 * 1024)
+#define STATE_MAGIC 0x53434e45 /* "SCNE" */
+
+static void free_strings(char **v)
+{
+	for (size_t i = 0; v && v[i]; i++) {
+		secret_wipe(v[i], strlen(v[i]));
+		free(v[i]);
+	}
+	free(v);
+}
+
+void launch_free(struct launch *l)
+{
+	free_strings(l->argv);
+	free_strings(l->envp);
+	free(l->execfn);
+	free(l->path);
+	memset(l, 0, sizeof(*l));
+}
+
+int launch_push(char ***v, size_t *n, const char *s)
+{
+	char **bigger = realloc(*v, (*n + 2) * sizeof(char *));
+	char *copy = strdup(s);
+
+	if (bigger)
+		*v = bigger;
+	if (!bigger || !copy) {
+		free(copy);
+		return -ENOMEM;
+	}
+	(*v)[(*n)++] = copy;
+	(*v)[*n] = NULL;
+	return 0;
+}
+
+/* argv of a script: interpreter, its argument, the script's path, then the old arguments from the second on. */
+static int script_argv(struct launch *l, const struct shebang *s, const char *script)
+{
+	char **v = NULL;
+	size_t n = 0;
+	int rc = launch_push(&v, &n, s->interp);
+
+	if (!rc && s->arg[0])
+		rc = launch_push(&v, &n, s->arg);
+	if (!rc)
+		rc = launch_push(&v, &n, script);
+	for (size_t i = 1; !rc && i < l->argc; i++)
+		rc = launch_push(&v, &n, l->argv[i]);
+	if (rc) {
+		free_strings(v);
+		return rc;
+	}
+	free_strings(l->argv);
+	l->argv = v;
+	l->argc = n;
+	return 0;
+}
+
+static int pread_fd(void *ctx, uint64_t off, void *p, size_t n)
+{
+	return host_pread(*(int *)ctx, p, n, (off_t)off) == (long)n ? 0 : -1;
+}
+
+static int check_elf(int fd, const struct stat *st)
+{
+	struct elf_source src = {.pread = pread_fd, .ctx = &fd, .size = (uint64_t)st->st_size};
+	struct elf e;
+	char *interp = NULL;
+	int rc = -ENOEXEC;
+
+	if (elf_open(&src, &e, NULL))
+		return -ENOEXEC;
+	if (!elf_interp(&e, &interp, NULL)) {
+		rc = interp ? (int)host_call4(SYS_faccessat2, AT_FDCWD, (long)interp, 1 /* X_OK */, AT_EACCESS_FLAG) : 0;
+		if (rc == -EACCES || rc == -ENOENT || !host_failed(rc))
+			rc = rc < 0 ? rc : 0;
+	}
+	free(interp);
+	elf_close(&e);
+	return rc;
+}
+
+/* Open what execve would run: a regular file with execute permission. */
+static int open_program(int dirfd, const char *path, struct stat *st)
+{
+	int fd, rc;
+
+	if (!path[0])
+		return -ENOENT;
+	rc = (int)host_call4(SYS_newfstatat, dirfd, (long)path, (long)st, 0);
+	if (rc)
+		return rc;
+	if (!S_ISREG(st->st_mode))
+		return -EACCES;
+	rc = (int)host_call4(SYS_faccessat2, dirfd, (long)path, 1 /* X_OK */, AT_EACCESS_FLAG);
+	if (rc)
+		return rc;
+	fd = (int)host_openat(dirfd, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd >= 0)
+		rc = (int)host_fstat(fd, st);
+	return rc ? rc : fd;
+}
+
+static int absolute_name(int fd, char ret[PATH_MAX])
+{
+	char link[64];
+	long n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = host_call3(SYS_readlink, (long)link, (long)ret, PATH_MAX - 1);
+	if (host_failed(n))
+		return (int)n;
+	ret[n] = 0;
+	return 0;
+}
+
+int launch_resolve(struct launch *l, int dirfd)
+{
+	char name[PATH_MAX], head[SHEBANG_MAX], real[PATH_MAX];
+	struct shebang s;
+
+	if (strlen(l->execfn) >= sizeof(name))
+		return -ENAMETOOLONG;
+	strcpy(name, l->execfn);
+	for (int depth = 0; depth <= SHEBANG_DEPTH; depth++) {
+		struct stat st;
+		int fd = open_program(depth ? AT_FDCWD : dirfd, name, &st), kind, rc;
+		long n;
+
+		if (fd < 0)
+			return fd;
+		n = host_pread(fd, head, sizeof(head), 0);
+		kind = n < 2 ? 0 : shebang_parse(head, (size_t)n, &s, NULL);
+		rc = kind < 0 || n < 0 ? -ENOEXEC : 0;
+		if (!rc && kind == 0) {
+			rc = check_elf(fd, &st);
+			if (!rc)
+				rc = absolute_name(fd, real);
+		}
+		host_close(fd);
+		if (rc)
+			return rc;
+		if (kind == 0) {
+			free(l->path);
+			l->path = strdup(real);
+			return l->path ? 0 : -ENOMEM;
+		}
+		rc = script_argv(l, &s, name);
+		if (rc)
+			return rc;
+		strcpy(name, s.interp);
+	}
+	return -ELOOP;
+}
+
+static void put_strings(struct buf *b, char **v, size_t n)
+{
+	buf_put_u32be(b, (uint32_t)n);
+	for (size_t i = 0; i < n; i++)
+		buf_put_block(b, v[i], strlen(v[i]));
+}
+
+static int encode(const struct launch *l, struct process *p, struct buf *b)
+{
+	int rc;
+
+	buf_put_u32be(b, STATE_MAGIC);
+	buf_put_u8(b, runtime.attested);
+	buf_put_u8(b, runtime.stats);
+	buf_put_block(b, l->execfn, strlen(l->execfn));
+	buf_put_block(b, l->path, strlen(l->path));
+	put_strings(b, l->argv, l->argc);
+	put_strings(b, l->envp, l->envc);
+	rc = shields_encode(p, b);
+	if (!rc)
+		rc = code_encode(b);
+	return rc ? rc : b->failed ? -ENOMEM : 0;
+}
+
+/* A descriptor with the bytes; through a mapping, since memfd_secret knows no read and write. */
+static int fd_with(const struct buf *b, bool secret)
+{
+	long fd = secret ? host_call1(SYS_memfd_secret, 0) : -ENOSYS, addr;
+	bool sealed = fd < 0;
+
+	if (sealed)
+		fd = host_call2(SYS_memfd_create, (long)"scone-exec", MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return (int)fd;
+	if (host_call2(SYS_ftruncate, fd, (long)b->len)) {
+		host_close((int)fd);
+		return -ENOMEM;
+	}
+	addr = host_mmap(NULL, b->len, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
+	if (host_failed(addr)) {
+		host_close((int)fd);
+		return sealed ? (int)addr : fd_with(b, false); /* no locked memory left */
+	}
+	memcpy((void *)addr, b->data, b->len);
+	host_munmap((void *)addr, b->len);
+	if (sealed)
+		host_call3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	return (int)fd;
+}
+
+int launch_write_state(const struct launch *l, struct process *p)
+{
+	struct buf b;
+	int rc;
+
+	buf_init_secret(&b, STATE_MAX);
+	rc = encode(l, p, &b);
+	if (!rc)
+		rc = fd_with(&b, runtime.attested);
+	buf_free(&b);
+	return rc;
+}
+
+static char *take_string(struct rd *r)
+{
+	size_t n = 0;
+	const uint8_t *p = rd_block(r, LAUNCH_ARGS_MAX, &n);
+
+	return p ? strndup((const char *)p, n) : NULL;
+}
+
+static int take_strings(struct rd *r, char ***ret, size_t *ret_n)
+{
+	uint32_t n = rd_u32be(r);
+
+	if (n > LAUNCH_ARGS_MAX / sizeof(char *))
+		return -1;
+	*ret = calloc(n + 1u, sizeof(char *));
+	if (!*ret)
+		return -1;
+	for (uint32_t i = 0; i < n; i++) {
+		(*ret)[i] = take_string(r);
+		if (!(*ret)[i])
+			return -1;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+static int decode(struct rd *r, struct launch *l, struct process *p)
+{
+	if (rd_u32be(r) != STATE_MAGIC)
+		return -1;
+	runtime.attested = rd_u8(r);
+	runtime.stats = rd_u8(r);
+	l->execfn = take_string(r);
+	l->path = take_string(r);
+	if (!l->execfn || !l->path || take_strings(r, &l->argv, &l->argc) || take_strings(r, &l->envp, &l->envc))
+		return -1;
+	if (shields_decode(p, r) || code_decode(r))
+		return -1;
+	return rd_done(r) ? 0 : -1;
+}
+
+int launch_read_state(int fd, struct launch *ret, struct process *p, struct error *err)
+{
+	struct stat st;
+	struct rd r;
+	long addr;
+	int rc;
+
+	if (host_fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_MAX)
+		return error_set(err, ERR_INPUT, "%s names descriptor %d, which holds no state of a runtime", LAUNCH_ENV, fd);
+	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (host_failed(addr))
+		return error_set_errno(err, (int)-addr, "map the state in descriptor %d", fd);
+	rd_init(&r, (const void *)addr, (size_t)st.st_size);
+	rc = decode(&r, ret, p);
+	host_munmap((void *)addr, (size_t)st.st_size);
+	host_close(fd);
+	return rc ? error_set(err, ERR_INPUT, "descriptor %d holds a malformed state", fd) : 0;
+}

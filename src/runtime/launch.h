@@ -1,0 +1,38 @@
+/*
+ * launch: what is to be started: program file, arguments, environment, and what a process hands to its successor at execve.
+ */
+#ifndef SCONE_RUNTIME_LAUNCH_H
+#define SCONE_RUNTIME_LAUNCH_H
+
+#include "core/buf.h"
+#include "core/error.h"
+#include "runtime/runtime.h"
+
+#define LAUNCH_ENV "SCONE_EXEC_FD" /* the only environment variable of a re-executed runtime: number of the state's descriptor */
+#define LAUNCH_ARGS_MAX (6 * 1024 * 1024) /* bytes of all argument and environment strings, as Linux' upper limit */
+#define LAUNCH_STRING_MAX (128 * 1024)	  /* one string, as Linux' MAX_ARG_STRLEN */
+
+struct launch {
+	char *execfn; /* as the caller of execve named it: AT_EXECFN */
+	char *path;   /* the ELF file to load, after `#!` lines; absolute, symlinks resolved */
+	char **argv;  /* NULL-terminated, owned, as the program sees them */
+	char **envp;
+	size_t argc, envc;
+};
+
+void launch_free(struct launch *l); /* wipes the strings */
+
+/* Find the ELF file behind l->execfn: checks regular file, execute permission, `#!` chain (rewriting argv), ELF header and interpreter,
+ * as execve(2) would. dirfd: for a relative execfn. 0 or -errno (ENOENT, EACCES, ENOEXEC, ELOOP, …). */
+__attribute__((warn_unused_result)) int launch_resolve(struct launch *l, int dirfd);
+
+/* Append a copy of s to a NULL-terminated vector. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int launch_push(char ***v, size_t *n, const char *s);
+
+/* The state handed over: to a descriptor that survives execve (memfd_secret when secret and available, else a sealed memfd). Returns the
+ * descriptor or -errno. */
+int launch_write_state(const struct launch *l, struct process *p);
+/* Read it back, close it; fills runtime.* flags and the shields of p. 0 or -1. */
+MUST_USE int launch_read_state(int fd, struct launch *ret, struct process *p, struct error *err);
+
+#endif

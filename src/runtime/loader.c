@@ -1,0 +1,392 @@
+#include "runtime/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include "crypto/hash.h"
+#include "measure/elf.h"
+#include "runtime/code.h"
+
+#define PAGE 4096ULL
+#define PAGE_DOWN(x) ((x) & ~(PAGE - 1))
+#define PAGE_UP(x) (((x) + PAGE - 1) & ~(PAGE - 1))
+#define STACK_DEFAULT (8ULL << 20)
+#define STACK_MOST (1ULL << 30)
+#define BRK_RESERVE (64ULL << 30)
+#define BRK_LEAST (16ULL << 20)
+#define PIE_BASE 0x555000000000ULL
+#define PIE_SPREAD 0x0aa000000000ULL /* random bases lie in [PIE_BASE, PIE_BASE + PIE_SPREAD) */
+#define HWCAP2_FSGSBASE 2ULL
+
+static struct {
+	uint64_t start, now, end; /* end: of the reservation */
+	uint32_t lock;
+} brk_area;
+
+struct mapped {
+	uint64_t bias; /* added to every virtual address of the file */
+	uint64_t start, end, entry, phdr, phnum;
+};
+
+static int pread_fd(void *ctx, uint64_t off, void *p, size_t n)
+{
+	return host_pread(*(int *)ctx, p, n, (off_t)off) == (long)n ? 0 : -1;
+}
+
+static int prot_of(uint32_t flags)
+{
+	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
+}
+
+/* Reserve the whole range of an image before anything is placed near it. Returns its address or -errno. */
+static long reserve(uint64_t hint, uint64_t span, uint64_t align, bool fixed)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	long addr;
+
+	if (fixed)
+		return host_mmap((void *)hint, span, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+	if (align < PAGE)
+		align = PAGE;
+	addr = host_mmap((void *)((hint + align - 1) & ~(align - 1)), span + align - PAGE, PROT_NONE, flags, -1, 0);
+	if (!host_failed(addr)) {
+		uint64_t start = ((uint64_t)addr + align - 1) & ~(align - 1), got_end = (uint64_t)addr + span + align - PAGE;
+
+		if (start > (uint64_t)addr)
+			host_munmap((void *)addr, start - (uint64_t)addr);
+		if (got_end > start + span)
+			host_munmap((void *)(start + span), got_end - start - span);
+		return (long)start;
+	}
+	return addr;
+}
+
+static int map_segment(const struct mapped *m, const Elf64_Phdr *ph, int fd)
+{
+	uint64_t from = PAGE_DOWN(m->bias + ph->p_vaddr), file_end = m->bias + ph->p_vaddr + ph->p_filesz;
+	uint64_t mem_end = m->bias + ph->p_vaddr + ph->p_memsz, mapped_end = PAGE_UP(file_end);
+	int prot = prot_of(ph->p_flags);
+	off_t off = (off_t)PAGE_DOWN(ph->p_offset);
+	long rc;
+
+	if (ph->p_filesz) {
+		if (prot & PROT_EXEC)
+			rc = code_map((void *)from, file_end - from, prot, MAP_PRIVATE | MAP_FIXED, fd, off);
+		else
+			rc = host_mmap((void *)from, file_end - from, prot, MAP_PRIVATE | MAP_FIXED, fd, off);
+		if (host_failed(rc))
+			return (int)rc;
+	} else {
+		mapped_end = from;
+	}
+	/* To the end of the page, as the kernel does: ld.so hands out what lies behind its own bss. */
+	if (mem_end > file_end && ph->p_filesz && (prot & PROT_WRITE) && mapped_end > file_end)
+		memset((void *)file_end, 0, mapped_end - file_end);
+	if (PAGE_UP(mem_end) > mapped_end) {
+		rc = host_mmap((void *)mapped_end, PAGE_UP(mem_end) - mapped_end, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		if (host_failed(rc))
+			return (int)rc;
+	}
+	return 0;
+}
+
+static uint64_t phdr_address(const struct elf *e, uint64_t bias)
+{
+	const Elf64_Phdr *ph = elf_segment(e, PT_PHDR);
+
+	if (ph)
+		return bias + ph->p_vaddr;
+	for (int i = 0; i < e->header.e_phnum; i++) {
+		ph = &e->phdr[i];
+		if (ph->p_type == PT_LOAD && e->header.e_phoff >= ph->p_offset && e->header.e_phoff < ph->p_offset + ph->p_filesz)
+			return bias + ph->p_vaddr + e->header.e_phoff - ph->p_offset;
+	}
+	return 0;
+}
+
+static int map_image(const char *path, int fd, const struct elf *e, uint64_t hint, struct mapped *ret, struct error *err)
+{
+	uint64_t low = UINT64_MAX, high = 0, align = PAGE;
+	long at;
+
+	for (int i = 0; i < e->header.e_phnum; i++) {
+		const Elf64_Phdr *ph = &e->phdr[i];
+
+		if (ph->p_type != PT_LOAD)
+			continue;
+		if (PAGE_DOWN(ph->p_vaddr) < low)
+			low = PAGE_DOWN(ph->p_vaddr);
+		if (PAGE_UP(ph->p_vaddr + ph->p_memsz) > high)
+			high = PAGE_UP(ph->p_vaddr + ph->p_memsz);
+		if (ph->p_align > align)
+			align = ph->p_align;
+	}
+	if (e->header.e_type == ET_EXEC)
+		at = reserve(low, high - low, PAGE, true);
+	else
+		at = reserve(hint, high - low, align, false);
+	if (host_failed(at))
+		return error_set_errno(err, (int)-at, "%s: reserve %llu bytes at %#llx", path, (unsigned long long)(high - low),
+			(unsigned long long)(e->header.e_type == ET_EXEC ? low : hint));
+	ret->bias = (uint64_t)at - low;
+	ret->start = (uint64_t)at;
+	ret->end = (uint64_t)at + high - low;
+	for (int i = 0; i < e->header.e_phnum; i++) {
+		int rc = e->phdr[i].p_type == PT_LOAD ? map_segment(ret, &e->phdr[i], fd) : 0;
+
+		if (rc)
+			return error_set_errno(err, -rc, "%s: map segment %d", path, i);
+	}
+	ret->entry = ret->bias + e->header.e_entry;
+	ret->phdr = phdr_address(e, ret->bias);
+	ret->phnum = e->header.e_phnum;
+	return 0;
+}
+
+/* Map one file; *ret_interp is its PT_INTERP path (owned by the caller) or NULL. */
+static int map_file(const char *path, uint64_t hint, struct mapped *ret, char **ret_interp, struct error *err)
+{
+	int fd = (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), rc;
+	struct elf_source src = {.pread = pread_fd, .ctx = &fd};
+	struct stat st;
+	struct elf e;
+
+	if (fd < 0)
+		return error_set_errno(err, -fd, "open %s", path);
+	if (host_fstat(fd, &st)) {
+		host_close(fd);
+		return error_set(err, ERR_IO, "stat %s", path);
+	}
+	src.size = (uint64_t)st.st_size;
+	rc = elf_open(&src, &e, err);
+	if (rc) {
+		host_close(fd);
+		return error_wrap(err, "%s", path);
+	}
+	rc = elf_interp(&e, ret_interp, err);
+	if (!rc)
+		rc = map_image(path, fd, &e, hint, ret, err);
+	elf_close(&e);
+	host_close(fd);
+	return rc;
+}
+
+static int make_brk(uint64_t after)
+{
+	for (uint64_t size = BRK_RESERVE; size >= BRK_LEAST; size /= 4) {
+		long at = host_mmap((void *)after, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (host_failed(at))
+			continue;
+		brk_area.start = brk_area.now = (uint64_t)at;
+		brk_area.end = (uint64_t)at + size;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static uint64_t set_break(uint64_t want)
+{
+	uint64_t old_top = PAGE_UP(brk_area.now), new_top = PAGE_UP(want);
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	long rc = 0;
+
+	if (want < brk_area.start || want > brk_area.end)
+		return brk_area.now;
+	if (new_top > old_top)
+		rc = host_mmap((void *)old_top, new_top - old_top, PROT_READ | PROT_WRITE, flags, -1, 0);
+	else if (new_top < old_top)
+		rc = host_mmap((void *)new_top, old_top - new_top, PROT_NONE, flags | MAP_NORESERVE, -1, 0);
+	if (!host_failed(rc))
+		brk_area.now = want;
+	return brk_area.now;
+}
+
+uint64_t loader_brk(uint64_t want)
+{
+	uint64_t ret;
+
+	while (__atomic_exchange_n(&brk_area.lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+	ret = set_break(want);
+	__atomic_store_n(&brk_area.lock, 0, __ATOMIC_RELEASE);
+	return ret;
+}
+
+struct stack {
+	uint64_t sp, low;
+};
+
+static uint64_t push_bytes(struct stack *s, const void *p, size_t n)
+{
+	if (s->sp - s->low < n + PAGE)
+		return 0;
+	s->sp -= n;
+	memcpy((void *)s->sp, p, n);
+	return s->sp;
+}
+
+static uint64_t stack_size(size_t strings)
+{
+	struct rlimit rl;
+	uint64_t size = STACK_DEFAULT;
+
+	if (!host_call2(SYS_getrlimit, RLIMIT_STACK, (long)&rl) && rl.rlim_cur != RLIM_INFINITY)
+		size = rl.rlim_cur;
+	if (size > STACK_MOST)
+		size = STACK_MOST;
+	if (size < 2 * strings + (1u << 20))
+		size = 2 * strings + (1u << 20);
+	return PAGE_UP(size);
+}
+
+static size_t string_bytes(const struct launch *l)
+{
+	size_t n = strlen(l->execfn) + 1;
+
+	for (size_t i = 0; i < l->argc; i++)
+		n += strlen(l->argv[i]) + 1 + sizeof(char *);
+	for (size_t i = 0; i < l->envc; i++)
+		n += strlen(l->envp[i]) + 1 + sizeof(char *);
+	return n + PAGE;
+}
+
+struct program {
+	struct mapped exe, interp;
+	bool has_interp;
+};
+
+/* One entry of the program's auxiliary vector; false: leave it out. */
+static bool aux_entry(uint64_t type, uint64_t *value, const struct program *p, uint64_t execfn, uint64_t random, uint64_t platform)
+{
+	switch (type) {
+	case AT_PHDR:
+		*value = p->exe.phdr;
+		break;
+	case AT_PHNUM:
+		*value = p->exe.phnum;
+		break;
+	case AT_BASE:
+		*value = p->has_interp ? p->interp.bias : 0;
+		break;
+	case AT_ENTRY:
+		*value = p->exe.entry;
+		break;
+	case AT_EXECFN:
+		*value = execfn;
+		break;
+	case AT_RANDOM:
+		*value = random;
+		break;
+	case AT_PLATFORM:
+		*value = platform;
+		break;
+	case AT_HWCAP2:
+		*value &= ~HWCAP2_FSGSBASE; /* the FS base is the runtime's to switch */
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+static void put_vectors(const struct launch *l, const uint64_t *host_auxv, const struct program *p, uint64_t *words, const uint64_t *args,
+	const uint64_t *envs, uint64_t execfn, uint64_t random, uint64_t platform)
+{
+	*words++ = l->argc;
+	for (size_t i = 0; i < l->argc; i++)
+		*words++ = args[i];
+	*words++ = 0;
+	for (size_t i = 0; i < l->envc; i++)
+		*words++ = envs[i];
+	*words++ = 0;
+	for (; host_auxv[0] != AT_NULL; host_auxv += 2) {
+		uint64_t value = host_auxv[1];
+
+		if (!aux_entry(host_auxv[0], &value, p, execfn, random, platform))
+			continue;
+		*words++ = host_auxv[0];
+		*words++ = value;
+	}
+	*words++ = AT_NULL;
+	*words = 0;
+}
+
+static size_t aux_count(const uint64_t *auxv)
+{
+	size_t n = 1;
+
+	for (; auxv[0] != AT_NULL; auxv += 2)
+		n++;
+	return n;
+}
+
+static int make_stack(const struct launch *l, const uint64_t *host_auxv, const struct program *p, uint64_t *ret_sp, struct error *err)
+{
+	uint64_t size = stack_size(string_bytes(l)), execfn, random, platform, words, *args = calloc(l->argc + l->envc + 1, sizeof(uint64_t));
+	long at = host_mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	struct stack s = {.low = (uint64_t)at + PAGE, .sp = (uint64_t)at + PAGE + size - 8};
+	uint8_t seed[16];
+	bool ok = true;
+
+	if (!args || host_failed(at) || random_bytes(seed, sizeof(seed), err)) {
+		free(args);
+		return error_set(err, ERR_NOMEM, "no memory for a stack of %llu bytes", (unsigned long long)size);
+	}
+	host_mprotect((void *)at, PAGE, PROT_NONE);
+	execfn = push_bytes(&s, l->execfn, strlen(l->execfn) + 1);
+	for (size_t i = l->envc; i-- > 0;)
+		ok &= (args[l->argc + i] = push_bytes(&s, l->envp[i], strlen(l->envp[i]) + 1)) != 0;
+	for (size_t i = l->argc; i-- > 0;)
+		ok &= (args[i] = push_bytes(&s, l->argv[i], strlen(l->argv[i]) + 1)) != 0;
+	platform = push_bytes(&s, "x86_64", 7);
+	random = push_bytes(&s, seed, sizeof(seed));
+	words = 1 + l->argc + 1 + l->envc + 1 + 2 * aux_count(host_auxv);
+	s.sp = (s.sp - words * 8) & ~15ULL;
+	if (ok && execfn && platform && random && s.sp > s.low)
+		put_vectors(l, host_auxv, p, (uint64_t *)s.sp, args, args + l->argc, execfn, random, platform);
+	else
+		ok = false;
+	free(args);
+	if (!ok)
+		return error_set(err, ERR_LIMIT, "%zu arguments and %zu environment strings do not fit a stack of %llu bytes", l->argc, l->envc,
+			(unsigned long long)size);
+	*ret_sp = s.sp;
+	return 0;
+}
+
+int loader_start(const struct launch *l, const uint64_t *host_auxv, struct regs *r, struct error *err)
+{
+	struct program p = {0};
+	char *interp = NULL, *none = NULL;
+	uint64_t spread = 0;
+	int rc;
+
+	if (random_bytes(&spread, sizeof(spread), err))
+		return -1;
+	if (map_file(l->path, PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD), &p.exe, &interp, err))
+		return -1;
+	rc = make_brk(p.exe.end);
+	if (rc)
+		return error_set_errno(err, -rc, "reserve memory for the heap");
+	if (interp) {
+		rc = map_file(interp, 0, &p.interp, &none, err);
+		free(none);
+		if (rc)
+			return error_wrap(err, "ELF interpreter of %s", l->path), free(interp), -1;
+		p.has_interp = true;
+		free(interp);
+	}
+	memset(r, 0, sizeof(*r));
+	if (make_stack(l, host_auxv, &p, &r->rsp, err))
+		return -1;
+	r->rip = p.has_interp ? p.interp.entry : p.exe.entry;
+	r->rflags = 0x202;
+	return 0;
+}

@@ -1,0 +1,355 @@
+/*
+ * main: scone-runtime. Finds out what to run (from its arguments, or from the state a predecessor left at execve), attests when it is a
+ * service, loads the program and becomes it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/log.h"
+#include "runtime/attest.h"
+#include "runtime/code.h"
+#include "runtime/config.h"
+#include "runtime/launch.h"
+#include "runtime/loader.h"
+#include "runtime/shields.h"
+#include "runtime/signal.h"
+#include "runtime/stats.h"
+#include "runtime/thread.h"
+
+#define EXIT_RUNTIME 125   /* the runtime itself failed: usage, attestation, configuration */
+#define EXIT_NOT_RUN 126   /* found, but cannot be run */
+#define EXIT_NOT_FOUND 127 /* no such program */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+extern const char __executable_start[], etext[], _end[];
+
+struct options {
+	struct attest_options attest;
+	char **program; /* PROGRAM ARG… */
+};
+
+static struct process process;
+
+static const char usage_text[] =
+	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH --las SOCKET --config-id SESSION/SERVICE] -- PROGRAM [ARG...]\n"
+	"\n"
+	"Runs PROGRAM in its own process, with the system calls of PROGRAM intercepted. With --config-id the\n"
+	"program is measured and attested first and gets arguments, environment, files and secrets from CAS;\n"
+	"without it the program is passed through, unattested. `scone run` finds address and key by itself.\n"
+	"\n"
+	"  --cas IP:PORT      address of CAS, numeric\n"
+	"  --cas-key KEYHASH  the key CAS must have\n"
+	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
+	"  --config-id ID     SESSION/SERVICE of the policy\n"
+	"  --help, --version\n"
+	"\n"
+	"environment: SCONE_LOG=error|warn|info|debug (debug: counters of system calls at exit)\n"
+	"exit status: that of PROGRAM; 125 the runtime failed, 126 PROGRAM cannot be run, 127 not found\n";
+
+static int fail(const struct error *err, int status)
+{
+	log_error("%s", err->text);
+	return status;
+}
+
+static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
+{
+	static const struct option table[] = {{"cas", required_argument, NULL, 'c'}, {"cas-key", required_argument, NULL, 'k'},
+		{"las", required_argument, NULL, 'l'}, {"config-id", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
+	struct error err;
+	int opt;
+
+	*ret_status = EXIT_RUNTIME;
+	o->attest.las = LAS_DEFAULT_ADDR;
+	while ((opt = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			o->attest.cas = optarg;
+			break;
+		case 'k':
+			if (key_hash_parse(optarg, strlen(optarg), o->attest.cas_key, &err))
+				return log_error("--cas-key %s: %s", optarg, err.text), -1;
+			o->attest.has_cas_key = true;
+			break;
+		case 'l':
+			o->attest.las = optarg;
+			break;
+		case 'i':
+			o->attest.config_id = optarg;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			*ret_status = 0;
+			return -1;
+		case 'V':
+			puts("scone-runtime " OPENSCONE_VERSION);
+			*ret_status = 0;
+			return -1;
+		default:
+			fputs(usage_text, stderr);
+			return -1;
+		}
+	}
+	o->program = argv + optind;
+	if (!o->program[0])
+		return log_error("no PROGRAM given; see --help"), -1;
+	if (o->attest.config_id && (!o->attest.cas || !o->attest.has_cas_key))
+		return log_error("--config-id %s needs --cas and --cas-key: a CAS whose key is not known cannot be trusted", o->attest.config_id), -1;
+	return 0;
+}
+
+static const char *env_value(char **env, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *env; env++)
+		if (!strncmp(*env, name, n) && (*env)[n] == '=')
+			return *env + n + 1;
+	return NULL;
+}
+
+/* As execvp: a name without '/' is searched along PATH. 0 or -errno. */
+static int find_program(struct launch *l, const char *name)
+{
+	const char *path = env_value(l->envp, "PATH"), *p;
+	int rc = -ENOENT, best = -ENOENT;
+	char full[PATH_MAX];
+
+	if (strchr(name, '/') || !name[0]) {
+		l->execfn = strdup(name);
+		return l->execfn ? launch_resolve(l, AT_FDCWD) : -ENOMEM;
+	}
+	for (p = path && *path ? path : DEFAULT_PATH;; p++) {
+		size_t n = strcspn(p, ":");
+
+		if ((size_t)snprintf(full, sizeof(full), "%.*s%s%s", (int)n, p, n ? "/" : "./", name) < sizeof(full)) {
+			free(l->execfn);
+			l->execfn = strdup(full);
+			rc = l->execfn ? launch_resolve(l, AT_FDCWD) : -ENOMEM;
+			if (!rc)
+				return 0;
+			if (rc != -ENOENT && rc != -ENOTDIR)
+				best = rc;
+		}
+		p += n;
+		if (!*p)
+			return best;
+	}
+}
+
+static int copy_vector(char **from, char ***ret, size_t *ret_n)
+{
+	*ret = calloc(1, sizeof(char *));
+	*ret_n = 0;
+	if (!*ret)
+		return -1;
+	for (; *from; from++)
+		if (launch_push(ret, ret_n, *from))
+			return -1;
+	return 0;
+}
+
+static int locate(struct launch *l, int *ret_status)
+{
+	char *name = strdup(l->argv[0]);
+	int rc = name ? find_program(l, name) : -ENOMEM;
+
+	if (rc) {
+		*ret_status = rc == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
+		log_error("%s: %s", name ? name : "program", strerror(-rc));
+	}
+	free(name);
+	return rc;
+}
+
+/* What the code that will run is, from the files themselves. */
+static int measure_program(const struct launch *l, struct manifest *m, struct error *err)
+{
+	manifest_init(m);
+	return closure_compute(l->execfn, m, err);
+}
+
+/* The program as the host names it. */
+static int launch_named(const struct options *o, char **env, struct launch *l, int *ret_status)
+{
+	if (copy_vector(o->program, &l->argv, &l->argc) || copy_vector(env, &l->envp, &l->envc))
+		return log_error("no memory for arguments"), -1;
+	return locate(l, ret_status);
+}
+
+static int launch_plain(const struct options *o, char **env, struct launch *l, int *ret_status)
+{
+	int rc;
+
+	if (launch_named(o, env, l, ret_status))
+		return -1;
+	rc = shields_init(&process, NULL);
+	return rc ? log_error("start the shields: %s", strerror(-rc)), -1 : 0;
+}
+
+static size_t count(char **v)
+{
+	size_t n = 0;
+
+	while (v[n])
+		n++;
+	return n;
+}
+
+/* Put the service's own arguments, environment, directory and files in the place of the host's. */
+static int configure(const struct service_config *config, const struct options *o, char **env, struct launch *l, struct error *err)
+{
+	struct injected_table *files = NULL;
+	struct launch own = {.execfn = strdup(l->execfn)};
+	char *pwd = NULL;
+	int rc = own.execfn ? config_apply(config, o->program, env, &own.argv, &own.envp, &pwd, &files, err) : -1;
+
+	launch_free(l);
+	*l = own;
+	if (rc)
+		return -1;
+	l->argc = count(l->argv);
+	l->envc = count(l->envp);
+	rc = shields_init(&process, files);
+	if (rc)
+		error_set_errno(err, -rc, "start the shields");
+	if (!rc && (rc = launch_resolve(l, AT_FDCWD)))
+		error_set_errno(err, -rc, "%s", l->execfn);
+	if (!rc && pwd && (rc = chdir(pwd)))
+		error_set_errno(err, errno, "working directory %s", pwd);
+	free(pwd);
+	return rc ? -1 : 0;
+}
+
+/* The host names a program; its measurement decides whether CAS hands out the service's configuration. */
+static int launch_attested(const struct options *o, char **env, struct launch *l, int *ret_status)
+{
+	struct service_config config;
+	struct manifest m;
+	struct error err = {0};
+	int rc;
+
+	if (launch_named(o, env, l, ret_status))
+		return -1;
+	*ret_status = EXIT_RUNTIME;
+	if (measure_program(l, &m, &err))
+		return fail(&err, -1);
+	service_config_init(&config);
+	rc = attest_service(&o->attest, &m, &config, &err);
+	manifest_free(&m);
+	if (!rc) {
+		runtime.attested = true;
+		for (size_t i = 0; i < config.warning_count; i++)
+			log_warn("%s", config.warnings[i]);
+		rc = configure(&config, o, env, l, &err);
+	}
+	service_config_free(&config);
+	return rc ? fail(&err, -1) : 0;
+}
+
+static int enter(struct launch *l, const uint64_t *auxv)
+{
+	uint8_t *area = __builtin_alloca_with_align(thread_area_size(), 512);
+	struct thread t;
+	struct regs regs;
+	struct error err = {0};
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, before = 0;
+	const char *base = strrchr(l->execfn, '/');
+	int rc;
+
+	if (loader_start(l, auxv, &regs, &err))
+		return fail(&err, EXIT_NOT_RUN);
+	runtime.program = strdup(l->path);
+	prctl(PR_SET_NAME, base ? base + 1 : l->execfn);
+	launch_free(l);
+	host_sigmask(SIG_SETMASK, &none, &before);
+	thread_prepare(&t, &process, area);
+	/* As after execve: SSE control word and x87 in their initial state. */
+	*(uint16_t *)t.xsave = 0x37f;
+	*(uint32_t *)((uint8_t *)t.xsave + 24) = 0x1f80;
+	*(uint64_t *)((uint8_t *)t.xsave + 512) = 2; /* XSTATE_BV: take MXCSR from the image, all else initial */
+	t.regs = &regs;
+	t.is_leader = true;
+	t.sigmask = before;
+	process.pid = (int)host_call0(SYS_getpid);
+	thread_release_rseq();
+	signal_start(&process);
+	rc = thread_adopt(&t);
+	if (rc) {
+		log_error("syscall user dispatch: %s (Linux 5.11 or newer with CONFIG_GENERIC_ENTRY is needed)", strerror(-rc));
+		return EXIT_RUNTIME;
+	}
+	host_call2(SYS_set_robust_list, 0, 24);
+	signal_apply_mask(&t);
+	scone_enter(&t);
+	return EXIT_RUNTIME;
+}
+
+static void know_self(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	runtime.text_start = (uint64_t)__executable_start;
+	runtime.text_end = (uint64_t)etext;
+	runtime.image_start = (uint64_t)__executable_start;
+	runtime.image_end = ((uint64_t)_end + 4095) & ~4095ULL;
+	if (n > 0) {
+		path[n] = 0;
+		runtime.self = strdup(path);
+	}
+}
+
+static int from_predecessor(const char *value, struct launch *l)
+{
+	struct error err = {0};
+	char *end;
+	long fd = strtol(value, &end, 10);
+
+	if (*end || end == value || fd < 0 || fd > INT_MAX)
+		return log_error("%s=%s: not a descriptor number", LAUNCH_ENV, value), -1;
+	if (launch_read_state((int)fd, l, &process, &err))
+		return fail(&err, -1);
+	return 0;
+}
+
+int main(int argc, char **argv, char **env)
+{
+	const uint64_t *auxv;
+	const char *reason = NULL, *state = getenv(LAUNCH_ENV);
+	struct launch l = {0};
+	struct options o = {0};
+	int status = EXIT_RUNTIME;
+	char **e = env;
+
+	log_init("scone-runtime");
+	while (*e)
+		e++;
+	auxv = (const uint64_t *)(e + 1);
+	know_self();
+	if (state) {
+		if (from_predecessor(state, &l))
+			return EXIT_RUNTIME;
+	} else {
+		if (parse_options(argc, argv, &o, &status))
+			return status;
+		runtime.stats = log_get_level() == LOG_LVL_DEBUG;
+	}
+	if (thread_check_cpu(&reason)) {
+		log_error("this machine cannot run the runtime: %s", reason);
+		return EXIT_RUNTIME;
+	}
+	if (!state && (o.attest.config_id ? launch_attested(&o, env, &l, &status) : launch_plain(&o, env, &l, &status)))
+		return status;
+	if (runtime.stats)
+		stats_start();
+	return enter(&l, auxv);
+}

@@ -1,0 +1,18 @@
+/*
+ * served: what system calls do to an injected file, however it was named. Answers are the system call's: a result or -errno.
+ * Pointers of the program come as uint64_t and are copied with user_copy. Each takes shields_lock itself.
+ */
+#ifndef SCONE_RUNTIME_SERVED_H
+#define SCONE_RUNTIME_SERVED_H
+
+#include "runtime/runtime.h"
+
+/* flags of open(2). The answer is a placeholder's descriptor. */
+long served_open(struct process *p, uint32_t id, uint32_t flags);
+long served_stat(uint32_t id, uint64_t user_stat);
+long served_statx(uint32_t id, uint32_t flags, uint32_t mask, uint64_t user_statx);
+/* mask of access(2); effective: by effective ids, else by real ones. */
+long served_access(uint32_t id, uint32_t mask, bool effective);
+long served_truncate(struct process *p, uint32_t id, int64_t size);
+
+#endif

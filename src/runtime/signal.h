@@ -1,0 +1,25 @@
+/*
+ * signal: actions and masks of the program, between sys/signal.c and x86_64/signal.c.
+ */
+#ifndef SCONE_RUNTIME_SIGNAL_H
+#define SCONE_RUNTIME_SIGNAL_H
+
+#include "runtime/runtime.h"
+
+/* Signals whose kernel action is always the runtime's handler. */
+#define SIGSET_OWN (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGSYS))
+/* Signals that an instruction can cause. */
+#define SIGSET_FAULT (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP))
+
+/* Take over: read the dispositions the process started with and install the handler for SIGSET_OWN. */
+void signal_start(struct process *p);
+/* Before a real execve: what the kernel must keep ignored. */
+void signal_before_exec(const struct process *p);
+void signal_set_action(struct process *p, int sig, const struct kernel_sigaction *sa);
+void signal_kernel_default(int sig);
+/* One line on stderr: a fault of the runtime itself. */
+void signal_report_fault(int sig, uint64_t addr, uint64_t ip, const struct thread *t);
+/* Set the kernel's mask to the program's, unless signals wait to be delivered (then the way out does it). */
+void signal_apply_mask(struct thread *t);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * memory: mmap and friends. Executable file mappings are rewritten; the runtime's own image is out of reach.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include "runtime/code.h"
+#include "runtime/loader.h"
+#include "runtime/shields.h"
+#include "runtime/sys/table.h"
+
+static bool hits_runtime(uint64_t addr, uint64_t len)
+{
+	return addr < runtime.image_end && addr + len > runtime.image_start;
+}
+
+long sys_mmap_fast(struct regs *r, struct thread *t)
+{
+	uint64_t addr = r->rdi, len = r->rsi, prot = r->rdx, flags = r->r10;
+
+	if (!(flags & MAP_ANONYMOUS) && ((prot & PROT_EXEC) || fd_is_shielded(t->proc, r->r8)))
+		return SYS_GO_SLOW;
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+		if (hits_runtime(addr, len))
+			return flags & MAP_FIXED_NOREPLACE ? -EEXIST : -ENOMEM;
+		if (code_overlaps(addr, len))
+			return SYS_GO_SLOW;
+	}
+	return scone_safe_call(SYS_mmap, r);
+}
+
+long sys_mmap(struct regs *r, struct thread *t)
+{
+	uint64_t prot = r->rdx, flags = r->r10;
+	bool file = !(flags & MAP_ANONYMOUS);
+
+	if ((flags & MAP_FIXED) && code_overlaps(r->rdi, r->rsi))
+		code_forget(r->rdi, r->rsi);
+	if (file && fd_is_shielded(t->proc, r->r8))
+		return shields_mmap(r, t);
+	if (file && (prot & PROT_EXEC) && (flags & MAP_TYPE) == MAP_PRIVATE)
+		return code_map((void *)r->rdi, r->rsi, (int)prot, (int)flags, (int)r->r8, (off_t)r->r9);
+	return scone_safe_call(SYS_mmap, r);
+}
+
+long sys_munmap_fast(struct regs *r, struct thread *t)
+{
+	if (hits_runtime(r->rdi, r->rsi))
+		return -EINVAL;
+	if (code_overlaps(r->rdi, r->rsi))
+		return SYS_GO_SLOW;
+	return scone_safe_call(SYS_munmap, r);
+}
+
+long sys_munmap(struct regs *r, struct thread *t)
+{
+	code_forget(r->rdi, r->rsi);
+	return scone_safe_call(SYS_munmap, r);
+}
+
+long sys_mprotect_fast(struct regs *r, struct thread *t)
+{
+	if (hits_runtime(r->rdi, r->rsi))
+		return -EACCES;
+	return scone_safe_call((long)r->nr, r);
+}
+
+long sys_mremap_fast(struct regs *r, struct thread *t)
+{
+	bool fixed = r->r10 & MREMAP_FIXED;
+
+	if (hits_runtime(r->rdi, r->rsi) || (fixed && hits_runtime(r->r8, r->rdx)))
+		return -EFAULT;
+	return scone_safe_call(SYS_mremap, r);
+}
+
+long sys_brk(struct regs *r, struct thread *t)
+{
+	return (long)loader_brk(r->rdi);
+}

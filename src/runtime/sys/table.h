@@ -1,0 +1,118 @@
+/*
+ * table: what the runtime does with each system call of the program.
+ *
+ * PASS    to the host unchanged, interruptible. With FD_ARG0/FD_ARG1: unless that descriptor is served by a shield, then slow.
+ * FAST    a handler that uses general registers only; it may ask for the slow one.
+ * SLOW    a handler in ordinary C; the program's vector state is saved around it.
+ * REFUSE  answered with `err`; `why` says the reason.
+ *
+ * A handler answers the result or -errno; HOST_ERESTART makes the call happen again after signal handlers have run.
+ */
+#ifndef SCONE_RUNTIME_SYS_TABLE_H
+#define SCONE_RUNTIME_SYS_TABLE_H
+
+#include "runtime/runtime.h"
+
+#define SYS_TABLE_SIZE 451 /* Linux 6.1 knows 0 .. 450 */
+
+enum sys_kind { SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
+enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8 };
+
+typedef long (*sys_handler)(struct regs *r, struct thread *t);
+
+/* What a FAST handler answers to have the slow handler called. */
+#define SYS_GO_SLOW (1L << 62)
+
+struct sys_entry {
+	uint8_t kind;
+	uint8_t flags;
+	int16_t err;	  /* REFUSE: positive errno */
+	sys_handler fast; /* FAST */
+	sys_handler slow; /* SLOW, and where FAST or PASS goes slow */
+	const char *why;  /* REFUSE */
+};
+
+extern const struct sys_entry sys_table[SYS_TABLE_SIZE];
+
+/* Is the descriptor served by a shield? */
+static inline bool fd_is_shielded(const struct process *p, uint64_t fd)
+{
+	uint64_t n = (uint32_t)fd;
+
+	return p->fd_bits && n < FD_TRACK_MAX && (p->fd_bits[n / 64] >> (n % 64) & 1);
+}
+
+/* memory.c */
+long sys_mmap_fast(struct regs *r, struct thread *t);
+long sys_mmap(struct regs *r, struct thread *t);
+long sys_munmap_fast(struct regs *r, struct thread *t);
+long sys_munmap(struct regs *r, struct thread *t);
+long sys_mprotect_fast(struct regs *r, struct thread *t);
+long sys_mremap_fast(struct regs *r, struct thread *t);
+long sys_brk(struct regs *r, struct thread *t);
+
+/* signal calls: ../signal.c (fast), signal_slow.c */
+long sys_rt_sigaction(struct regs *r, struct thread *t);
+long sys_rt_sigprocmask(struct regs *r, struct thread *t);
+long sys_rt_sigreturn(struct regs *r, struct thread *t);
+long sys_sigaltstack(struct regs *r, struct thread *t);
+long sys_rt_sigsuspend(struct regs *r, struct thread *t);
+long sys_ppoll(struct regs *r, struct thread *t);
+long sys_pselect6(struct regs *r, struct thread *t);
+long sys_epoll_pwait(struct regs *r, struct thread *t);
+
+/* process.c, thread.c, exec.c */
+long sys_clone(struct regs *r, struct thread *t);
+long sys_fork(struct regs *r, struct thread *t);
+long sys_vfork(struct regs *r, struct thread *t);
+long sys_exit(struct regs *r, struct thread *t);
+long sys_exit_group(struct regs *r, struct thread *t);
+long sys_execve(struct regs *r, struct thread *t);
+long sys_execveat(struct regs *r, struct thread *t);
+long sys_set_tid_address(struct regs *r, struct thread *t);
+long sys_rseq(struct regs *r, struct thread *t);
+long sys_arch_prctl(struct regs *r, struct thread *t);
+long sys_prctl(struct regs *r, struct thread *t);
+
+/* path.c: calls that name a file. fast: pass unless a rule or /proc is concerned. */
+long sys_path0_fast(struct regs *r, struct thread *t); /* path in rdi */
+long sys_path1_fast(struct regs *r, struct thread *t); /* path in rsi, directory descriptor in rdi */
+long sys_open(struct regs *r, struct thread *t);
+long sys_creat(struct regs *r, struct thread *t);
+long sys_openat(struct regs *r, struct thread *t);
+long sys_openat2(struct regs *r, struct thread *t);
+long sys_readlink(struct regs *r, struct thread *t);
+long sys_readlinkat(struct regs *r, struct thread *t);
+long sys_stat(struct regs *r, struct thread *t);
+long sys_lstat(struct regs *r, struct thread *t);
+long sys_newfstatat(struct regs *r, struct thread *t);
+long sys_statx(struct regs *r, struct thread *t);
+long sys_access(struct regs *r, struct thread *t);
+long sys_faccessat(struct regs *r, struct thread *t);
+long sys_faccessat2(struct regs *r, struct thread *t);
+long sys_truncate(struct regs *r, struct thread *t);
+
+/* file.c: calls on a descriptor that a shield serves; also those that copy or close descriptors. */
+long sys_read(struct regs *r, struct thread *t);
+long sys_pread64(struct regs *r, struct thread *t);
+long sys_readv(struct regs *r, struct thread *t);
+long sys_preadv(struct regs *r, struct thread *t);
+long sys_write(struct regs *r, struct thread *t);
+long sys_pwrite64(struct regs *r, struct thread *t);
+long sys_writev(struct regs *r, struct thread *t);
+long sys_pwritev(struct regs *r, struct thread *t);
+long sys_lseek(struct regs *r, struct thread *t);
+long sys_fstat(struct regs *r, struct thread *t);
+long sys_ftruncate(struct regs *r, struct thread *t);
+long sys_fallocate(struct regs *r, struct thread *t);
+long sys_ioctl(struct regs *r, struct thread *t);
+long sys_fcntl(struct regs *r, struct thread *t);
+long sys_dup(struct regs *r, struct thread *t);
+long sys_dup2(struct regs *r, struct thread *t);
+long sys_dup3(struct regs *r, struct thread *t);
+long sys_close(struct regs *r, struct thread *t);
+long sys_close_range_fast(struct regs *r, struct thread *t);
+long sys_close_range(struct regs *r, struct thread *t);
+long sys_fd_refused(struct regs *r, struct thread *t); /* sendfile, splice, copy_file_range, … on a shielded descriptor */
+
+#endif

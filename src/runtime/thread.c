@@ -1,0 +1,269 @@
+#include "runtime/thread.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+#include "runtime/signal.h"
+#include "runtime/sys/table.h"
+
+#define PR_SUD 59
+#define PR_SUD_ON 1
+#define HWCAP2_FSGSBASE 2ul
+#define XFEATURE_PKRU (1ull << 9)
+#define XFEATURE_AMX (3ull << 17) /* the runtime never touches tiles, and their state is 8 KiB */
+#define RSEQ_FLAG_UNREGISTER_BIT 1
+#define RSEQ_SIGNATURE 0x53053053
+#define RSEQ_REGISTERED_LEN 32
+#define HOST_STACK (512 * 1024)
+
+struct runtime runtime;
+/* The same as runtime.xsave_mask, where entry.S reads it. */
+extern uint32_t xsave_mask_lo, xsave_mask_hi;
+uint32_t xsave_mask_lo, xsave_mask_hi;
+
+int thread_check_cpu(const char **ret_reason)
+{
+	uint32_t a, b, c, d, lo, hi;
+
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
+		*ret_reason = "the kernel does not let programs set the FS base (FSGSBASE: Linux 5.9 or newer on a processor that has it)";
+		return -1;
+	}
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
+		*ret_reason = "the processor or kernel has no XSAVE";
+		return -1;
+	}
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	runtime.xsave_mask = ((uint64_t)hi << 32 | lo) & ~(XFEATURE_PKRU | XFEATURE_AMX);
+	xsave_mask_lo = (uint32_t)runtime.xsave_mask;
+	xsave_mask_hi = (uint32_t)(runtime.xsave_mask >> 32);
+	__cpuid_count(0xd, 0, a, b, c, d);
+	runtime.xsave_size = (b + 63u) & ~63u;
+	return 0;
+}
+
+size_t thread_area_size(void)
+{
+	return runtime.xsave_size + THREAD_ALTSTACK;
+}
+
+void thread_prepare(struct thread *t, struct process *p, void *area)
+{
+	memset(t, 0, sizeof(*t));
+	t->self = t;
+	t->proc = p;
+	t->xsave = area;
+	memset(area, 0, runtime.xsave_size);
+	t->altstack.flags = SS_DISABLE;
+	t->host_altstack.sp = (uint64_t)area + runtime.xsave_size;
+	t->host_altstack.size = THREAD_ALTSTACK;
+}
+
+int thread_arm(void)
+{
+	return (int)host_call5(SYS_prctl, PR_SUD, PR_SUD_ON, (long)runtime.text_start, (long)(runtime.text_end - runtime.text_start), 0);
+}
+
+int thread_adopt(struct thread *t)
+{
+	int rc;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(t->host_fs));
+	__asm__ volatile("wrgsbase %0" : : "r"(t));
+	t->tid = (int)host_call0(SYS_gettid);
+	rc = (int)host_call2(SYS_sigaltstack, (long)&t->host_altstack, 0);
+	return rc ? rc : thread_arm();
+}
+
+struct start {
+	struct thread *parent;
+	struct regs regs;
+	uint64_t flags, ptid, ctid;
+	uint32_t done;
+	int tid;
+};
+
+/* glibc registered a restartable-sequence area for its own thread; the one slot belongs to the program. */
+void thread_release_rseq(void)
+{
+	if (__rseq_size)
+		host_call4(SYS_rseq, (long)__builtin_thread_pointer() + __rseq_offset, RSEQ_REGISTERED_LEN, RSEQ_FLAG_UNREGISTER_BIT,
+			RSEQ_SIGNATURE);
+}
+
+static void write_word(uint64_t addr, int value)
+{
+	if (user_copy((void *)addr, &value, sizeof(value)))
+		return; /* as the kernel: not reported */
+}
+
+static void announce(struct start *s, struct thread *t)
+{
+	if (s->flags & CLONE_PARENT_SETTID)
+		write_word(s->ptid, t->tid);
+	if (s->flags & CLONE_CHILD_SETTID)
+		write_word(s->ctid, t->tid);
+	if (s->flags & CLONE_CHILD_CLEARTID)
+		t->clear_tid = s->ctid;
+	s->tid = t->tid;
+}
+
+/* The host thread of a program's thread. Everything it needs lies on its own stack, and goes with it. */
+static void *thread_main(void *arg)
+{
+	struct start *s = arg;
+	uint8_t *area = __builtin_alloca_with_align(runtime.xsave_size + THREAD_ALTSTACK, 512);
+	struct thread t;
+	struct regs regs = s->regs;
+	uint64_t none = SIGSET_ALL;
+	struct kernel_stack off = {.flags = SS_DISABLE};
+
+	thread_prepare(&t, s->parent->proc, area);
+	memcpy(t.xsave, s->parent->xsave, runtime.xsave_size);
+	t.regs = &regs;
+	t.sigmask = s->parent->sigmask;
+	thread_release_rseq();
+	s->tid = thread_adopt(&t);
+	if (!s->tid)
+		announce(s, &t);
+	__atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
+	host_futex_wake(&s->done, 1);
+	if (s->tid < 0)
+		return NULL;
+	signal_apply_mask(&t);
+	scone_enter(&t);
+	host_sigmask(SIG_SETMASK, &none, NULL);
+	host_call2(SYS_sigaltstack, (long)&off, 0);
+	return NULL;
+}
+
+static int create(struct start *s)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, HOST_STACK);
+	rc = pthread_create(&id, &attr, thread_main, s);
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
+/* clone with CLONE_THREAD: a host thread that starts with a copy of the caller's registers. */
+long thread_clone(struct regs *r, struct thread *t);
+long thread_clone(struct regs *r, struct thread *t)
+{
+	const uint64_t needed = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+	struct start s = {.parent = t, .regs = *r, .flags = r->rdi, .ptid = r->rdx, .ctid = r->r10};
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
+	int rc;
+
+	if ((r->rdi & needed) != needed)
+		return -EINVAL;
+	s.regs.rax = 0;
+	if (r->rsi)
+		s.regs.rsp = r->rsi;
+	if (r->rdi & CLONE_SETTLS)
+		s.regs.fs = r->r8;
+	host_sigmask(SIG_SETMASK, &none, NULL);
+	rc = create(&s);
+	while (!rc && !__atomic_load_n(&s.done, __ATOMIC_ACQUIRE))
+		host_futex_wait(&s.done, 0);
+	signal_apply_mask(t);
+	return rc ? rc : s.tid;
+}
+
+#define ROBUST_LIST_MOST 2048
+
+static void release_robust_futex(const struct thread *t, uint64_t addr, bool pi)
+{
+	uint32_t *word = (uint32_t *)addr, value, next;
+
+	if (addr % 4 || user_copy(&value, word, sizeof(value)))
+		return;
+	do {
+		if ((value & FUTEX_TID_MASK) != (uint32_t)t->tid)
+			return;
+		next = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+	} while (!__atomic_compare_exchange_n(word, &value, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	if (!pi && (value & FUTEX_WAITERS))
+		host_call3(SYS_futex, (long)word, FUTEX_WAKE, 1);
+}
+
+/* What the kernel does for robust mutexes at a thread's end (Documentation/locking/robust-futexes). It must come before clear_child_tid: the
+ * list lies in memory that the program may free from then on. */
+static void release_robust_list(const struct thread *t)
+{
+	struct robust_list_head *head = NULL, copy;
+	uint64_t entry, size = 0;
+
+	if (host_call3(SYS_get_robust_list, 0, (long)&head, (long)&size) || !head || user_copy(&copy, head, sizeof(copy)))
+		return;
+	entry = (uint64_t)copy.list.next;
+	for (int i = 0; i < ROBUST_LIST_MOST && (entry & ~1ULL) != (uint64_t)&head->list; i++) {
+		uint64_t next;
+
+		if (user_copy(&next, (const void *)(entry & ~1ULL), sizeof(next)))
+			break;
+		if ((entry & ~1ULL) != ((uint64_t)copy.list_op_pending & ~1ULL))
+			release_robust_futex(t, (entry & ~1ULL) + (uint64_t)copy.futex_offset, entry & 1);
+		entry = next;
+	}
+	if (copy.list_op_pending)
+		release_robust_futex(t, ((uint64_t)copy.list_op_pending & ~1ULL) + (uint64_t)copy.futex_offset,
+			(uint64_t)copy.list_op_pending & 1);
+	host_call2(SYS_set_robust_list, 0, sizeof(copy));
+}
+
+void thread_retire(struct thread *t)
+{
+	uint32_t zero = 0;
+
+	release_robust_list(t);
+	if (t->rseq_addr)
+		host_call4(SYS_rseq, (long)t->rseq_addr, t->rseq_len, RSEQ_FLAG_UNREGISTER_BIT, t->rseq_sig);
+	if (t->clear_tid && !user_copy((void *)t->clear_tid, &zero, sizeof(zero)))
+		host_call3(SYS_futex, (long)t->clear_tid, FUTEX_WAKE, 1);
+}
+
+long sys_exit(struct regs *r, struct thread *t)
+{
+	uint64_t none = SIGSET_ALL;
+
+	if (t->is_leader)
+		host_call1(SYS_exit, (long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */
+	host_sigmask(SIG_SETMASK, &none, NULL);
+	thread_retire(t);
+	scone_leave(t);
+}
+
+long sys_set_tid_address(struct regs *r, struct thread *t)
+{
+	t->clear_tid = r->rdi;
+	if (t->is_leader)
+		return host_call1(SYS_set_tid_address, (long)r->rdi);
+	return t->tid;
+}
+
+long sys_rseq(struct regs *r, struct thread *t)
+{
+	long rc = scone_safe_call(SYS_rseq, r);
+
+	if (!rc) {
+		bool off = r->rdx & RSEQ_FLAG_UNREGISTER_BIT;
+
+		t->rseq_addr = off ? 0 : r->rdi;
+		t->rseq_len = (uint32_t)r->rsi;
+		t->rseq_sig = (uint32_t)r->r10;
+	}
+	return rc;
+}

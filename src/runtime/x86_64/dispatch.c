@@ -1,0 +1,71 @@
+/*
+ * dispatch: from the entry point to a handler. General registers only (see meson.build): the program's vector state is live here.
+ */
+#include <errno.h>
+#include "runtime/rewrite_hooks.h"
+#include "runtime/runtime.h"
+#include "runtime/stats.h"
+#include "runtime/sys/table.h"
+
+void regs_restart(struct regs *r)
+{
+	uint64_t native;
+
+	if (rewrite_native_ip(r->rip, &native))
+		r->rip = native;
+	r->rip -= 2; /* `syscall` is two bytes, and so is what a rewritten site leaves before its return address */
+	r->rax = r->nr;
+}
+
+static void finish(struct regs *r, long ret)
+{
+	if (ret == HOST_ERESTART)
+		regs_restart(r);
+	else
+		r->rax = (uint64_t)ret;
+}
+
+static bool touches_shield(const struct process *p, const struct regs *r, unsigned flags)
+{
+	if (!p->fd_bits)
+		return false;
+	return ((flags & FD_ARG0) && fd_is_shielded(p, r->rdi)) || ((flags & FD_ARG1) && fd_is_shielded(p, r->rsi)) ||
+		((flags & FD_ARG2) && fd_is_shielded(p, r->rdx)) || ((flags & FD_ARG4) && fd_is_shielded(p, r->r8));
+}
+
+int scone_dispatch(struct regs *r, struct thread *t)
+{
+	const struct sys_entry *e;
+	long ret;
+
+	if (r->nr >= SYS_TABLE_SIZE) {
+		r->rax = (uint64_t)-ENOSYS;
+		return 0;
+	}
+	stats_count(r);
+	e = &sys_table[r->nr];
+	switch (e->kind) {
+	case SYS_PASS:
+		if (e->flags && touches_shield(t->proc, r, e->flags))
+			return 1;
+		ret = scone_safe_call((long)r->nr, r);
+		break;
+	case SYS_FAST:
+		ret = e->fast(r, t);
+		if (ret == SYS_GO_SLOW)
+			return 1;
+		break;
+	case SYS_SLOW:
+		return 1;
+	default:
+		ret = -e->err;
+		break;
+	}
+	finish(r, ret);
+	return 0;
+}
+
+void scone_dispatch_slow(struct regs *r, struct thread *t)
+{
+	finish(r, sys_table[r->nr].slow(r, t));
+}
