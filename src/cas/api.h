@@ -1,0 +1,49 @@
+/*
+ * api: the calls of docs/protocols.md section 2, from request to answer.
+ */
+#ifndef SCONE_CAS_API_H
+#define SCONE_CAS_API_H
+
+#include <jansson.h>
+#include "cas/http.h"
+#include "cas/identity.h"
+#include "cas/nonce.h"
+#include "cas/sealed_store.h"
+#include "policy/diag.h"
+#include "tee/tee.h"
+
+struct cas {
+	struct sealed_store *store;
+	struct nonce_table *nonces;
+	const struct identity *identity;
+	const struct tee_ops *tee;
+	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
+	size_t sim_platform_count;
+};
+
+/* An http_handler; arg is a struct cas. */
+void api_handle(void *arg, const struct http_request *q, struct http_reply *r);
+
+/* For the files of this API. */
+
+typedef void (*api_call)(struct cas *c, const struct http_request *q, struct http_reply *r);
+
+void api_info_cas(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_info_health(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_session_list(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_session_read(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_session_delete(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_attest_attest(struct cas *c, const struct http_request *q, struct http_reply *r);
+
+#define API_SESSIONS "/v1/sessions"
+
+/* Answer with j, which it takes over. NULL: out of memory. */
+void api_json(struct http_reply *r, int status, json_t *j);
+/* Answer with err; what is not the caller's fault is logged and told without details. d may be NULL. */
+void api_error(struct http_reply *r, const struct error *err, const struct diag *d);
+/* Array of the warnings of d as text. */
+json_t *api_warnings(const struct diag *d);
+
+#endif

@@ -1,0 +1,80 @@
+#include <stdlib.h>
+#include <string.h>
+#include "cas/attest.h"
+#include "cas/configure.h"
+#include "core/secret.h"
+
+static int verify(const struct attest_context *ctx, const struct attest_request *q,
+	const uint8_t client_key[32], struct verdict *ret, struct error *err)
+{
+	uint8_t report_data[REPORT_DATA_LEN];
+	struct verify_context vc = {
+		.now = ctx->now,
+		.sim_platforms = ctx->sim_platforms,
+		.sim_platform_count = ctx->sim_platform_count,
+		.report_data = report_data,
+	};
+
+	memset(ret, 0, sizeof(*ret));
+	if (nonce_take(ctx->nonces, q->nonce, client_key, ctx->monotonic, err))
+		return -1;
+	if (!q->evidence.len)
+		return 0; /* tee is TEE_NONE */
+	attest_report_data(q->nonce, client_key, ctx->cas_key, report_data);
+	if (evidence_verify(q->evidence.data, q->evidence.len, &vc, ret, err))
+		return -1;
+	/* The verifier compares when asked; that this connection is meant must not hang on that alone. */
+	if (!secret_equal(ret->report_data, report_data, sizeof(report_data)))
+		return error_set(err, ERR_ATTEST,
+			"report data: the evidence was made for another connection, nonce or CAS");
+	return 0;
+}
+
+static int check_and_configure(const struct attest_context *ctx, const char *session, const char *service,
+	const struct verdict *v, struct service_config *ret, struct error *err)
+{
+	struct stored_session s;
+	const struct service *svc;
+	int rc = -1;
+
+	stored_session_init(&s);
+	if (sessions_load(ctx->store, session, NULL, &s, err))
+		goto out;
+	svc = session_service(s.doc, service);
+	if (!svc) {
+		error_set(err, ERR_NOT_FOUND, "session \"%s\" has no service \"%s\"", session, service);
+		goto out;
+	}
+	if (s.doc->mode != MODE_NONE && v->tee == TEE_NONE) {
+		error_set(err, ERR_ATTEST, "evidence: seen none, session \"%s\" with mode %s wants some",
+			session, attest_mode_name(s.doc->mode));
+		goto out;
+	}
+	if (attest_rule_check(s.doc, svc, v, err))
+		goto out;
+	rc = configure_service(&s, svc, ret, err);
+out:
+	stored_session_free(&s);
+	return rc;
+}
+
+int attest_configure(const struct attest_context *ctx, const struct attest_request *q,
+	const uint8_t client_key[32], struct service_config *ret, struct error *err)
+{
+	char *session = NULL, *service = NULL, *otp = NULL;
+	struct verdict v;
+	int rc = -1;
+
+	if (verify(ctx, q, client_key, &v, err) ||
+		config_id_parse(q->config_id, &session, &service, &otp, err))
+		return -1;
+	if (otp)
+		error_set(err, ERR_INPUT, "config id has a one-time password, session \"%s\" uses none",
+			session);
+	else
+		rc = check_and_configure(ctx, session, service, &v, ret, err);
+	free(session);
+	free(service);
+	free(otp);
+	return rc;
+}

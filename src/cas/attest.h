@@ -1,0 +1,29 @@
+/*
+ * attest: from a request with evidence to a service's configuration, in the order of docs/protocols.md.
+ */
+#ifndef SCONE_CAS_ATTEST_H
+#define SCONE_CAS_ATTEST_H
+
+#include "cas/nonce.h"
+#include "cas/sealed_store.h"
+#include "evidence/verdict.h"
+#include "wire/attest.h"
+
+struct attest_context {
+	struct sealed_store *store;
+	struct nonce_table *nonces;
+	const uint8_t *cas_key; /* key hash of this CAS */
+	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
+	size_t sim_platform_count;
+	uint64_t now; /* seconds since 1970 */
+	uint64_t monotonic; /* seconds of a clock that never goes back */
+};
+
+/*
+ * client_key: key hash of the TLS client. Without evidence (no bytes) only sessions of mode none are answered.
+ * *ret is initialised, and freed by the caller in either case. ERR_ATTEST, ERR_NOT_FOUND (session, service), ERR_INPUT otherwise.
+ */
+MUST_USE int attest_configure(const struct attest_context *ctx, const struct attest_request *q,
+	const uint8_t client_key[32], struct service_config *ret, struct error *err);
+
+#endif

@@ -1,0 +1,170 @@
+#include <string.h>
+#include "cas/configure.h"
+#include "policy/template.h"
+
+struct work {
+	const struct stored_session *s;
+	const struct service *svc;
+	struct service_config *out;
+	size_t left; /* of CONFIGURE_BYTES_MAX */
+};
+
+static bool lookup(void *arg, const char *name, size_t len, struct template_value *ret)
+{
+	const struct work *w = arg;
+	const struct secret_spec *spec =
+		vault_lookup(w->s->doc, &w->s->vault, name, len, &ret->value, &ret->len);
+
+	if (!spec)
+		return false;
+	ret->kind = secret_kind_name(spec->kind);
+	return true;
+}
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERR_NOMEM, "out of memory, or a list of the configuration is longer than %d",
+		CONFIG_LIST_MAX);
+}
+
+static int over_limit(const struct work *w, struct error *err)
+{
+	return error_set(err, ERR_LIMIT,
+		"the configuration of service \"%s\" is over %d bytes after replacing templates",
+		w->svc->name, CONFIGURE_BYTES_MAX);
+}
+
+static int spend(struct work *w, const struct buf *b, struct error *err)
+{
+	if (b->failed || b->len > w->left)
+		return over_limit(w, err);
+	w->left -= b->len;
+	return 0;
+}
+
+/* out is empty and as large as a value may be. */
+static int expand(struct work *w, const char *text, size_t n, struct buf *out, struct error *err)
+{
+	out->max = w->left;
+	if (template_expand(text, n, lookup, w, true, out, err))
+		return out->failed ? over_limit(w, err) : -1;
+	return spend(w, out, err);
+}
+
+static int expand_text(struct work *w, const char *text, struct buf *out, struct error *err)
+{
+	if (expand(w, text, strlen(text), out, err))
+		return -1;
+	if (out->len && memchr(out->data, '\0', out->len))
+		return error_set(err, ERR_INPUT,
+			"it holds a NUL byte after replacing templates: use a format such as :hex [E-NUL]");
+	return 0;
+}
+
+static int add_arguments(struct work *w, struct error *err)
+{
+	for (size_t i = 0; i < w->svc->argc; i++) {
+		const struct session_arg *arg = &w->svc->argv[i];
+		struct config_value *v = service_config_add_arg(w->out);
+
+		if (!v)
+			return no_memory(err);
+		v->host = arg->host;
+		if (!arg->host && expand_text(w, arg->text, &v->value, err))
+			return error_wrap(err, "argument %zu of service \"%s\"", i, w->svc->name);
+	}
+	return 0;
+}
+
+static int add_environment(struct work *w, struct error *err)
+{
+	for (size_t i = 0; i < w->svc->envc; i++) {
+		const struct session_env *env = &w->svc->env[i];
+		struct config_value *v = service_config_add_env(w->out, env->name);
+
+		if (!v)
+			return no_memory(err);
+		v->host = env->host;
+		if (!env->host && expand_text(w, env->value, &v->value, err))
+			return error_wrap(err, "variable \"%s\" of service \"%s\"", env->name, w->svc->name);
+	}
+	return 0;
+}
+
+static int add_files(struct work *w, const struct image *image, struct error *err)
+{
+	for (size_t i = 0; i < image->file_count; i++) {
+		const struct injection_file *file = &image->files[i];
+		struct config_file *f = service_config_add_file(w->out, file->path);
+
+		if (!f)
+			return no_memory(err);
+		f->mode = file->mode;
+		f->has_content = file->has_content;
+		if (file->has_content && expand(w, file->content, file->content_len, &f->content, err))
+			return error_wrap(err, "file \"%s\" of image \"%s\"", file->path, image->name);
+	}
+	return 0;
+}
+
+static int add_secret(struct work *w, const char *name, struct error *err)
+{
+	const void *value;
+	size_t len;
+	const struct secret_spec *spec =
+		vault_lookup(w->s->doc, &w->s->vault, name, strlen(name), &value, &len);
+	struct config_secret *s;
+
+	if (!spec)
+		return error_set(err, ERR_NOT_FOUND, "secret \"%s\" is not in session \"%s\" [E-REF]", name,
+			w->s->doc->name);
+	s = service_config_add_secret(w->out, name, secret_kind_name(spec->kind));
+	if (!s)
+		return no_memory(err);
+	buf_put(&s->value, value, len);
+	return spend(w, &s->value, err);
+}
+
+static int add_secrets(struct work *w, const struct image *image, struct error *err)
+{
+	const struct session *doc = w->s->doc;
+
+	for (size_t i = 0; image->has_provide_secrets && i < image->provide_count; i++)
+		if (add_secret(w, image->provide_secrets[i], err))
+			return -1;
+	for (size_t i = 0; !image->has_provide_secrets && i < doc->secret_count; i++)
+		if (add_secret(w, doc->secrets[i].name, err))
+			return -1;
+	return 0;
+}
+
+static int add_warnings(struct work *w, struct error *err)
+{
+	const char *text = NULL;
+
+	if (w->s->doc->mode == MODE_SIMULATION)
+		text = "session mode is simulation: nothing keeps the host's root out";
+	if (w->s->doc->mode == MODE_NONE)
+		text = "session mode is none: nothing was verified, everyone who reaches CAS can get these "
+		       "secrets";
+	return text && service_config_add_warning(w->out, text) ? no_memory(err) : 0;
+}
+
+int configure_service(const struct stored_session *s, const struct service *svc, struct service_config *ret,
+	struct error *err)
+{
+	struct work w = {.s = s, .svc = svc, .out = ret, .left = CONFIGURE_BYTES_MAX};
+	const struct image *image = svc->image_name ? session_image(s->doc, svc->image_name) : NULL;
+
+	ret->session = strdup(s->doc->name);
+	ret->service = strdup(svc->name);
+	ret->mode = strdup(attest_mode_name(s->doc->mode));
+	ret->pwd = strdup(svc->pwd);
+	if (!ret->session || !ret->service || !ret->mode || !ret->pwd)
+		return no_memory(err);
+	if (add_arguments(&w, err) || add_environment(&w, err) || add_warnings(&w, err))
+		return -1;
+	if (image && (add_files(&w, image, err) || add_secrets(&w, image, err)))
+		return -1;
+	return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * http: HTTPS server on libevent and OpenSSL, one thread. TLS 1.3 only; a client certificate is asked for and any is taken: its key is the
+ * identity.
+ *
+ * Every phase of a connection has an absolute deadline (handshake, each whole request, each whole answer, idle), so a slow peer cannot hold
+ * one longer by sending now and then. Request and answer bytes are wiped after use.
+ */
+#ifndef SCONE_CAS_HTTP_H
+#define SCONE_CAS_HTTP_H
+
+#include <event2/event.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "core/buf.h"
+#include "core/error.h"
+
+#define HTTP_REPLY_MAX (16 * 1024 * 1024)
+#define HTTP_ADDRESS_MAX 80
+
+struct http_request {
+	const char *method, *path, *query; /* path and query as sent; http_parse.h */
+	const void *body;
+	size_t body_len;
+	const uint8_t *key; /* key hash of the client certificate; NULL: none */
+};
+
+struct http_reply {
+	int status;
+	struct buf body; /* JSON; a secret buf of at most HTTP_REPLY_MAX */
+	const char *allow; /* with status 405: the methods allowed; static */
+};
+
+/* Fill *reply (initialised; status 500). Everything in q is valid during the call only. */
+typedef void (*http_handler)(void *arg, const struct http_request *q, struct http_reply *reply);
+
+struct http_options {
+	const char *listen; /* "ADDR:PORT" or "[V6]:PORT", numeric; port 0: any free one */
+	EVP_PKEY *key; /* borrowed */
+	X509 *cert; /* borrowed */
+	size_t body_max;
+	unsigned connections; /* at once; more are answered 429, many more are closed */
+	unsigned
+		timeout; /* seconds for a handshake, a whole request, a whole answer; idle connections: four times that */
+	http_handler handler;
+	void *arg;
+};
+
+struct http_server;
+
+/* Starts listening. ERR_INPUT: bad address; ERR_IO: cannot listen there. */
+MUST_USE int http_server_new(
+	struct event_base *base, const struct http_options *o, struct http_server **ret, struct error *err);
+/* "ADDR:PORT" in use. */
+const char *http_server_address(const struct http_server *s);
+/* Stop accepting, close idle connections, answer what has begun. done is called, from the event loop, when no connection is left. */
+void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg);
+unsigned http_server_connections(const struct http_server *s);
+void http_server_free(struct http_server *s); /* closes whatever is left; NULL is fine */
+
+/* Body {"error":{"code":…,"text":…}}. */
+void http_reply_error(struct http_reply *r, int status, const char *code, const char *text);
+
+#endif

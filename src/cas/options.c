@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cas/options.h"
+#include "crypto/key.h"
+
+#define DEFAULT_DIR "/var/lib/openscone/cas"
+#define DEFAULT_LISTEN "127.0.0.1:8081"
+#define SIM_PLATFORMS_MAX 1024
+
+const char options_help[] =
+	"Usage: scone-cas [OPTION]...\n"
+	"Configuration and attestation service: keeps sessions, gives secrets to attested programs.\n"
+	"\n"
+	"  --dir DIR             state directory, made if absent (default " DEFAULT_DIR ")\n"
+	"  --listen ADDR:PORT    numeric address; port 0: any free one (default " DEFAULT_LISTEN ")\n"
+	"  --address-file FILE   write ADDR:PORT there once requests are taken\n"
+	"  --tee NAME            TEE driver: auto, sim (default auto)\n"
+	"  --sim-platform KEY    trust only this simulated platform, by key hash; may be given again\n"
+	"                        (default: any simulated platform, with a warning)\n"
+	"  --max-body BYTES      longest request body (default 1048576)\n"
+	"  --max-connections N   connections at once (default 512)\n"
+	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
+	"  --print-key           print the key hash of this CAS and exit\n"
+	"  --help, --version\n"
+	"\n"
+	"SCONE_LOG=error|warn|info|debug sets what is logged on standard error (default info).\n"
+	"Signals: TERM and INT finish running requests and stop, a second one stops at once; HUP is "
+	"ignored.\n"
+	"Exit status: 0 stopped or done, 1 failed, 2 wrong usage, 3 state directory unusable or tampered "
+	"with,\n"
+	"4 cannot listen, 128+N second signal N.\n";
+
+enum {
+	O_DIR = 1,
+	O_LISTEN,
+	O_ADDRESS_FILE,
+	O_TEE,
+	O_SIM,
+	O_BODY,
+	O_CONNECTIONS,
+	O_TIMEOUT,
+	O_KEY,
+	O_HELP,
+	O_VERSION
+};
+
+static const struct option long_options[] = {
+	{"dir", required_argument, NULL, O_DIR},
+	{"listen", required_argument, NULL, O_LISTEN},
+	{"address-file", required_argument, NULL, O_ADDRESS_FILE},
+	{"tee", required_argument, NULL, O_TEE},
+	{"sim-platform", required_argument, NULL, O_SIM},
+	{"max-body", required_argument, NULL, O_BODY},
+	{"max-connections", required_argument, NULL, O_CONNECTIONS},
+	{"timeout", required_argument, NULL, O_TIMEOUT},
+	{"print-key", no_argument, NULL, O_KEY},
+	{"help", no_argument, NULL, O_HELP},
+	{"version", no_argument, NULL, O_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+static int parse_number(const char *name, const char *text, unsigned long min, unsigned long max,
+	unsigned long *ret, struct error *err)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || v < min || v > max)
+		return error_set(
+			err, ERR_INPUT, "--%s %s: wanted a number from %lu to %lu", name, text, min, max);
+	*ret = v;
+	return 0;
+}
+
+static int add_platform(struct options *o, const char *text, struct error *err)
+{
+	uint8_t key[KEY_HASH_LEN];
+	void *list;
+
+	if (key_hash_parse(text, strlen(text), key, err))
+		return error_wrap(err, "--sim-platform %.80s", text);
+	if (o->sim_platform_count == SIM_PLATFORMS_MAX)
+		return error_set(err, ERR_INPUT, "--sim-platform more than %d times", SIM_PLATFORMS_MAX);
+	list = reallocarray(o->sim_platforms, o->sim_platform_count + 1, sizeof(*o->sim_platforms));
+	if (!list)
+		return error_set(err, ERR_NOMEM, "out of memory");
+	o->sim_platforms = list;
+	memcpy(o->sim_platforms[o->sim_platform_count++], key, sizeof(key));
+	return 0;
+}
+
+static int set_tee(struct options *o, const char *name, struct error *err)
+{
+	if (!strcmp(name, "auto")) {
+		o->tee = NULL;
+		return 0;
+	}
+	o->tee = tee_by_name(name);
+	if (!o->tee)
+		return error_set(err, ERR_INPUT, "--tee %.64s: there is no such driver", name);
+	return o->tee->probe(err) ? error_wrap(err, "--tee %s", name) : 0;
+}
+
+static int set_option(struct options *o, int option, const char *value, struct error *err)
+{
+	unsigned long v = 0;
+
+	switch (option) {
+	case O_DIR:
+		o->dir = value;
+		return value[0] ? 0 : error_set(err, ERR_INPUT, "--dir is empty");
+	case O_LISTEN:
+		o->listen = value;
+		return 0;
+	case O_ADDRESS_FILE:
+		o->address_file = value;
+		return value[0] ? 0 : error_set(err, ERR_INPUT, "--address-file is empty");
+	case O_TEE:
+		return set_tee(o, value, err);
+	case O_SIM:
+		return add_platform(o, value, err);
+	case O_BODY:
+		if (parse_number("max-body", value, 1024, 64 * 1024 * 1024, &v, err))
+			return -1;
+		o->max_body = v;
+		return 0;
+	case O_CONNECTIONS:
+		if (parse_number("max-connections", value, 1, 100000, &v, err))
+			return -1;
+		o->max_connections = (unsigned)v;
+		return 0;
+	case O_TIMEOUT:
+		if (parse_number("timeout", value, 1, 3600, &v, err))
+			return -1;
+		o->timeout = (unsigned)v;
+		return 0;
+	case O_KEY:
+		o->print_key = true;
+		return 0;
+	case O_HELP:
+		o->help = true;
+		return 0;
+	case O_VERSION:
+		o->version = true;
+		return 0;
+	}
+	return error_set(err, ERR_INTERNAL, "option %d", option);
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct error *err)
+{
+	int option;
+
+	*o = (struct options){.dir = DEFAULT_DIR,
+		.listen = DEFAULT_LISTEN,
+		.max_body = 1024 * 1024,
+		.max_connections = 512,
+		.timeout = 15};
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+		if (option == '?')
+			return error_set(
+				err, ERR_INPUT, "%.64s is not an option of scone-cas", argv[optind - 1]);
+		if (option == ':')
+			return error_set(err, ERR_INPUT, "%.64s wants a value", argv[optind - 1]);
+		if (set_option(o, option, optarg, err))
+			return -1;
+	}
+	if (optind < argc)
+		return error_set(err, ERR_INPUT, "\"%.64s\" is not an option of scone-cas", argv[optind]);
+	return 0;
+}
+
+void options_free(struct options *o)
+{
+	free(o->sim_platforms);
+	o->sim_platforms = NULL;
+}

@@ -1,0 +1,29 @@
+/*
+ * options: the command line of scone-cas.
+ */
+#ifndef SCONE_CAS_OPTIONS_H
+#define SCONE_CAS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "core/error.h"
+#include "tee/tee.h"
+
+struct options {
+	const char *dir, *listen;
+	const char *address_file; /* or NULL */
+	const struct tee_ops *tee; /* NULL: the best that works here */
+	uint8_t (*sim_platforms)[32]; /* owned */
+	size_t sim_platform_count;
+	size_t max_body;
+	unsigned max_connections, timeout;
+	bool print_key, help, version;
+};
+
+/* Defaults, then argv. ERR_INPUT names the option and what it wants. Texts point into argv. */
+MUST_USE int options_parse(struct options *o, int argc, char **argv, struct error *err);
+void options_free(struct options *o);
+extern const char options_help[];
+
+#endif

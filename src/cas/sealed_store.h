@@ -1,0 +1,64 @@
+/*
+ * sealed_store: named records over a store that is not trusted.
+ *
+ * Keys: from the 32-byte master key by HKDF-SHA-256: one for record keys, one for values, one for the hash over all records.
+ *
+ * A record has a table ("session", "version", "cas") and a name in it. In the store:
+ *   key     HMAC-SHA-256(name key, table NUL name): says nothing about the name
+ *   value   u64be generation, then the AEAD form of (u32be length, table, u32be length, name, content) with
+ *           AAD "openscone-record-v1" NUL, key, generation. A value moved to another key does not open.
+ *
+ * One more record, the head, under HMAC-SHA-256(name key, "head"): the AEAD form of
+ *   u64be generation (+1 with each change), u64be number of records, 32 bytes: sum modulo 2^256 over all records of
+ *   HMAC-SHA-256(set key, key, SHA-256(value))
+ * with AAD "openscone-head-v1" NUL, key. It is written in the same batch as the records it counts, and the batch is guarded by the head
+ * before it. The sum can be carried along one record at a time, and nobody without the key can find other records with the same sum.
+ *
+ * Opening reads everything once. A record that was changed, swapped, deleted, added, or put back to an older state makes it fail. What it
+ * cannot see is the whole store put back to an older state as one: that takes a counter outside of it.
+ * While open, each read is compared with the digest in memory, so the same holds for a store that is changed under a running CAS.
+ *
+ * Names are kept in memory, contents are not.
+ */
+#ifndef SCONE_CAS_SEALED_STORE_H
+#define SCONE_CAS_SEALED_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "cas/store.h"
+#include "core/buf.h"
+#include "core/error.h"
+
+#define SEALED_MASTER_LEN 32
+#define SEALED_CONTENT_MAX (3 * 1024 * 1024)
+
+struct sealed_store;
+
+struct sealed_change {
+	const char *table, *name;
+	const void *content; /* borrowed; NULL: remove */
+	size_t len; /* at most SEALED_CONTENT_MAX */
+};
+
+/* Start an empty store: writes the head. ERR_EXISTS if it holds anything. s is borrowed and must outlive *ret. */
+MUST_USE int sealed_store_create(struct store *s, const uint8_t master[SEALED_MASTER_LEN],
+	struct sealed_store **ret, struct error *err);
+/* ERR_CRYPTO with what is wrong if anything of the store is not as it was left. */
+MUST_USE int sealed_store_open(struct store *s, const uint8_t master[SEALED_MASTER_LEN],
+	struct sealed_store **ret, struct error *err);
+void sealed_store_close(struct sealed_store *ss); /* wipes keys; NULL is fine */
+
+/* Append the content to out (a secret buf). ERR_NOT_FOUND; ERR_CRYPTO if the store's record is not the one that was written. */
+MUST_USE int sealed_store_get(
+	struct sealed_store *ss, const char *table, const char *name, struct buf *out, struct error *err);
+bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name);
+/* All of it or nothing, durable when 0 is returned. No record twice in one batch. */
+MUST_USE int sealed_store_apply(
+	struct sealed_store *ss, const struct sealed_change *changes, size_t n, struct error *err);
+/* Names of a table, sorted; free each and the array. */
+MUST_USE int sealed_store_names(
+	struct sealed_store *ss, const char *table, char ***ret, size_t *ret_count, struct error *err);
+/* Changes since the store was created. */
+uint64_t sealed_store_generation(const struct sealed_store *ss);
+
+#endif

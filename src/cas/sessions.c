@@ -1,0 +1,420 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cas/session_record.h"
+#include "cas/sessions.h"
+#include "core/encode.h"
+#include "crypto/x509.h"
+
+void stored_session_init(struct stored_session *s)
+{
+	memset(s, 0, sizeof(*s));
+	buf_init_secret(&s->text, SESSION_TEXT_MAX);
+}
+
+void stored_session_free(struct stored_session *s)
+{
+	session_free(s->doc);
+	s->doc = NULL;
+	buf_free(&s->text);
+	vault_free(&s->vault);
+}
+
+/* A document that was accepted once and is not now is a bug, or a store of a newer CAS. */
+static int parse_stored(const char *name, struct stored_session *s, struct error *err)
+{
+	struct diag d;
+	int rc = 0;
+
+	diag_init(&d);
+	if (session_parse((const char *)s->text.data, s->text.len, &s->doc, &d)) {
+		s->doc = NULL;
+		rc = error_set(err, ERR_INTERNAL, "session \"%s\" is stored but no longer understood: %s",
+			name, d.count ? d.entries[0].text : "no reason given");
+	}
+	diag_free(&d);
+	return rc;
+}
+
+int sessions_load(struct sealed_store *ss, const char *name, const uint8_t *hash, struct stored_session *ret,
+	struct error *err)
+{
+	struct stored_session s;
+	struct session_head h;
+
+	stored_session_init(&s);
+	if (session_record_load(ss, name, &h, hash ? NULL : &s.vault, err))
+		goto fail;
+	if (h.state != RECORD_LIVE) {
+		error_set(err, ERR_NOT_FOUND, "no session \"%s\": it was deleted", name);
+		goto fail;
+	}
+	if (version_record_load(ss, name, hash ? hash : h.hash, &s, err) || parse_stored(name, &s, err))
+		goto fail;
+	*ret = s;
+	return 0;
+fail:
+	stored_session_free(&s);
+	return -1;
+}
+
+/* One upload on its way. */
+struct change {
+	struct sealed_store *ss;
+	const struct upload *u;
+	struct session *doc;
+	bool exists; /* live */
+	bool tombstone; /* deleted earlier */
+	struct session_head head; /* as stored, if exists or tombstone */
+	struct stored_session current; /* if exists */
+	struct stored_session next; /* what will be stored */
+};
+
+static int load_current(struct change *c, struct error *err)
+{
+	struct error why = {0};
+
+	if (session_record_load(c->ss, c->doc->name, &c->head, NULL, &why)) {
+		if (why.code == ERR_NOT_FOUND)
+			return 0;
+		if (err)
+			*err = why;
+		return -1;
+	}
+	c->tombstone = c->head.state == RECORD_GONE;
+	if (c->tombstone)
+		return 0;
+	c->exists = true;
+	return sessions_load(c->ss, c->doc->name, NULL, &c->current, err);
+}
+
+static int check_parent(struct change *c, struct error *err)
+{
+	const char *slash = strrchr(c->doc->name, '/');
+	struct stored_session parent;
+	struct error why = {0};
+	char *name;
+	int rc = -1;
+
+	if (!slash)
+		return 0;
+	name = strndup(c->doc->name, (size_t)(slash - c->doc->name));
+	if (!name)
+		return error_set(err, ERR_NOMEM, "out of memory");
+	stored_session_init(&parent);
+	if (sessions_load(c->ss, name, NULL, &parent, &why)) {
+		if (why.code == ERR_NOT_FOUND)
+			error_set(err, ERR_NOT_FOUND,
+				"session \"%s\" cannot be created: its namespace, session \"%s\", does not "
+				"exist [E-NS]",
+				c->doc->name, name);
+		else if (err)
+			*err = why;
+		goto out;
+	}
+	rc = session_access(parent.doc, OP_CREATE_SESSIONS, parent.creator, c->u->caller, err);
+	if (rc)
+		error_wrap(err, "session \"%s\" cannot be created in namespace \"%s\"", c->doc->name, name);
+out:
+	stored_session_free(&parent);
+	free(name);
+	return rc;
+}
+
+static int check_create(struct change *c, struct error *err)
+{
+	if (c->exists)
+		return error_set(err, ERR_EXISTS,
+			"session \"%s\" exists already: an update needs `predecessor` with its current hash "
+			"[E-EXISTS]",
+			c->doc->name);
+	return check_parent(c, err);
+}
+
+static int check_update(struct change *c, struct error *err)
+{
+	char given[2 * SESSION_HASH_LEN + 1], current[2 * SESSION_HASH_LEN + 1];
+	bool may_read;
+
+	if (!c->exists)
+		return error_set(err, ERR_CONFLICT,
+			"session \"%s\" does not exist, so nothing is its predecessor; leave `predecessor` "
+			"out to create it [E-PRED]",
+			c->doc->name);
+	if (session_access(c->current.doc, OP_UPDATE, c->current.creator, c->u->caller, err))
+		return error_wrap(err, "session \"%s\"", c->doc->name);
+	if (!memcmp(c->doc->predecessor, c->current.hash, SESSION_HASH_LEN))
+		return 0;
+	/* The current hash is for readers: over guessable values it could be searched. */
+	may_read = !session_access(c->current.doc, OP_READ, c->current.creator, c->u->caller, NULL);
+	hex_encode(c->doc->predecessor, SESSION_HASH_LEN, given);
+	hex_encode(c->current.hash, SESSION_HASH_LEN, current);
+	return error_set(err, ERR_CONFLICT,
+		"session \"%s\": predecessor is %s, current hash is %s: read it again, merge and retry "
+		"[E-PRED]",
+		c->doc->name, given, may_read ? current : "another one");
+}
+
+/* The hash must be new to this name, but for the one it was deleted with. */
+static int check_hash_is_new(struct change *c, struct error *err)
+{
+	char vname[VERSION_NAME_MAX];
+
+	version_name(c->doc->name, c->next.hash, vname);
+	if (!sealed_store_has(c->ss, TABLE_VERSION, vname))
+		return 0;
+	if (c->tombstone && !memcmp(c->head.hash, c->next.hash, SESSION_HASH_LEN))
+		return 0;
+	return error_set(err, ERR_CONFLICT,
+		"session \"%s\" had this very description earlier, and a name never returns to an older "
+		"hash: add or change `salt`",
+		c->doc->name);
+}
+
+/* creator is who uploads, whatever the document says (3.6). */
+static void warn_creator(const struct change *c, struct diag *d)
+{
+	uint8_t key[32];
+	X509 *cert = NULL;
+	bool same = false;
+
+	if (!c->doc->creator_pem)
+		return;
+	if (!x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
+		same = !x509_key_hash(cert, key, NULL) && !memcmp(key, c->u->caller, sizeof(key));
+		X509_free(cert);
+	}
+	if (!same)
+		diag_add(d, "W-CREATOR", "creator", 0, 0,
+			"not the certificate of this upload: replaced by it");
+}
+
+static int make_next(struct change *c, struct diag *d, struct error *err)
+{
+	memcpy(c->next.creator, c->u->caller, sizeof(c->next.creator));
+	c->next.has_predecessor = c->exists;
+	if (c->exists)
+		memcpy(c->next.predecessor, c->current.hash, SESSION_HASH_LEN);
+	if (session_hash(c->doc, c->next.creator, c->next.hash, err) || check_hash_is_new(c, err))
+		return -1;
+	warn_creator(c, d);
+	return vault_make(c->doc, c->exists ? &c->current.vault : NULL, &c->next.vault, err);
+}
+
+static int store_next(struct change *c, struct error *err)
+{
+	struct session_head head = {.state = RECORD_LIVE};
+	char vname[VERSION_NAME_MAX];
+	struct buf session, version;
+	int rc = -1;
+
+	buf_init_secret(&session, SEALED_CONTENT_MAX);
+	buf_init_secret(&version, SEALED_CONTENT_MAX);
+	memcpy(head.hash, c->next.hash, SESSION_HASH_LEN);
+	version_name(c->doc->name, c->next.hash, vname);
+	if (!session_record_encode(&head, &c->next.vault, c->u->now, &session, err) &&
+		!version_record_encode(&c->next, c->u->text, c->u->len, c->u->now, &version, err)) {
+		const struct sealed_change both[] = {
+			{.table = TABLE_SESSION,
+				.name = c->doc->name,
+				.content = session.data,
+				.len = session.len},
+			{.table = TABLE_VERSION, .name = vname, .content = version.data, .len = version.len},
+		};
+
+		rc = sealed_store_apply(c->ss, both, 2, err);
+	}
+	buf_free(&session);
+	buf_free(&version);
+	return rc;
+}
+
+static void refuse_document(const struct diag *d, struct error *err)
+{
+	const struct diag_entry *first = NULL;
+
+	for (size_t i = 0; i < d->count && !first; i++)
+		if (!strncmp(d->entries[i].name, "E-", 2))
+			first = &d->entries[i];
+	error_set(err, ERR_INPUT, "the session is refused, %zu error%s%s: %s%s%s", d->errors,
+		d->errors == 1 ? "" : "s", d->truncated ? " or more" : "", first ? first->path : "",
+		first && first->path[0] ? ": " : "", first ? first->text : "");
+}
+
+int sessions_upload(struct sealed_store *ss, const struct upload *u, struct uploaded *ret, struct diag *d,
+	struct error *err)
+{
+	struct change c = {.ss = ss, .u = u};
+	char *name;
+	int rc = -1;
+
+	stored_session_init(&c.current);
+	stored_session_init(&c.next);
+	if (session_parse(u->text, u->len, &c.doc, d)) {
+		c.doc = NULL;
+		refuse_document(d, err);
+		goto out;
+	}
+	if (load_current(&c, err) || (c.doc->has_predecessor ? check_update(&c, err) : check_create(&c, err)))
+		goto out;
+	if (make_next(&c, d, err))
+		goto out;
+	name = strdup(c.doc->name);
+	if (!name) {
+		error_set(err, ERR_NOMEM, "out of memory");
+		goto out;
+	}
+	if (store_next(&c, err)) {
+		free(name);
+		goto out;
+	}
+	ret->name = name;
+	memcpy(ret->hash, c.next.hash, SESSION_HASH_LEN);
+	ret->created = !c.exists;
+	rc = 0;
+out:
+	stored_session_free(&c.current);
+	stored_session_free(&c.next);
+	session_free(c.doc);
+	return rc;
+}
+
+/* The changes that a deletion makes: one a version of this life, one for the name. */
+struct removal {
+	struct sealed_change *changes;
+	char (*names)[VERSION_NAME_MAX];
+	size_t count, cap;
+	struct buf gone; /* shared content */
+};
+
+static int removal_grow(struct removal *m, struct error *err)
+{
+	size_t cap = m->cap ? m->cap * 2 : 16;
+	void *changes = realloc(m->changes, cap * sizeof(*m->changes));
+	void *names;
+
+	if (changes)
+		m->changes = changes;
+	names = changes ? realloc(m->names, cap * sizeof(*m->names)) : NULL;
+	if (!names)
+		return error_set(err, ERR_NOMEM, "out of memory for a history of %zu versions", cap);
+	m->names = names;
+	m->cap = cap;
+	return 0;
+}
+
+/* Walk back from the current version. */
+static int removal_collect(struct sealed_store *ss, const char *name, const uint8_t hash[SESSION_HASH_LEN],
+	struct removal *m, struct error *err)
+{
+	uint8_t at[SESSION_HASH_LEN];
+	bool more = true;
+
+	memcpy(at, hash, sizeof(at));
+	while (more) {
+		struct stored_session s;
+		int rc;
+
+		if (m->count + 1 >= m->cap && removal_grow(m, err))
+			return -1;
+		stored_session_init(&s);
+		rc = version_record_load(ss, name, at, &s, err);
+		if (!rc) {
+			version_name(name, at, m->names[m->count++]);
+			more = s.has_predecessor;
+			memcpy(at, s.predecessor, sizeof(at));
+		}
+		stored_session_free(&s);
+		if (rc)
+			return -1;
+	}
+	return 0;
+}
+
+static int remove_session(struct sealed_store *ss, const char *name, const uint8_t hash[SESSION_HASH_LEN],
+	uint64_t now, struct error *err)
+{
+	struct session_head head = {.state = RECORD_GONE};
+	struct removal m = {0};
+	struct buf tombstone;
+	int rc = -1;
+
+	memcpy(head.hash, hash, SESSION_HASH_LEN);
+	buf_init(&m.gone, 16);
+	buf_init_secret(&tombstone, SEALED_CONTENT_MAX);
+	version_record_encode_gone(&m.gone);
+	if (removal_collect(ss, name, hash, &m, err) ||
+		session_record_encode(&head, NULL, now, &tombstone, err))
+		goto out;
+	for (size_t i = 0; i < m.count; i++)
+		m.changes[i] = (struct sealed_change){.table = TABLE_VERSION,
+			.name = m.names[i],
+			.content = m.gone.data,
+			.len = m.gone.len};
+	m.changes[m.count] = (struct sealed_change){
+		.table = TABLE_SESSION, .name = name, .content = tombstone.data, .len = tombstone.len};
+	rc = sealed_store_apply(ss, m.changes, m.count + 1, err);
+out:
+	free(m.changes);
+	free(m.names);
+	buf_free(&m.gone);
+	buf_free(&tombstone);
+	return rc;
+}
+
+int sessions_delete(struct sealed_store *ss, const char *name, const uint8_t caller[32], uint64_t now,
+	uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
+{
+	struct stored_session s;
+	int rc = -1;
+
+	if (sessions_load(ss, name, NULL, &s, err))
+		return -1;
+	if (session_access(s.doc, OP_UPDATE, s.creator, caller, err))
+		error_wrap(err, "session \"%s\"", name);
+	else
+		rc = remove_session(ss, name, s.hash, now, err);
+	if (!rc)
+		memcpy(ret_hash, s.hash, SESSION_HASH_LEN);
+	stored_session_free(&s);
+	return rc;
+}
+
+static int list_one(struct sealed_store *ss, const char *name, const uint8_t caller[32],
+	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
+	void *arg, struct error *err)
+{
+	struct stored_session s;
+	struct error why = {0};
+	int rc = 0;
+
+	if (sessions_load(ss, name, NULL, &s, &why)) {
+		if (why.code == ERR_NOT_FOUND)
+			return 0;
+		if (err)
+			*err = why;
+		return -1;
+	}
+	if (!session_access(s.doc, OP_READ, s.creator, caller, NULL))
+		rc = f(arg, name, s.hash, err);
+	stored_session_free(&s);
+	return rc;
+}
+
+int sessions_list(struct sealed_store *ss, const uint8_t caller[32],
+	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
+	void *arg, struct error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	if (sealed_store_names(ss, TABLE_SESSION, &names, &n, err))
+		return -1;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = list_one(ss, names[i], caller, f, arg, err);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	return rc;
+}

@@ -1,0 +1,59 @@
+/*
+ * sessions: the policy documents CAS holds, their versions and their secrets, over a sealed store.
+ *
+ * Records: table "session", name NAME: state, hash of the current version, generated secrets.
+ *          table "version", name NAME@HASH (hex): creator, predecessor, document as uploaded; or that the version is gone.
+ * Every version stays until the session is deleted. Then each version leaves its hash, and the name a tombstone with the last hash. The name
+ * may be created anew, but never with a hash that was replaced by another in an earlier life (session language 3.4).
+ */
+#ifndef SCONE_CAS_SESSIONS_H
+#define SCONE_CAS_SESSIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "cas/sealed_store.h"
+#include "cas/vault.h"
+#include "policy/diag.h"
+#include "policy/session.h"
+
+struct stored_session {
+	uint8_t hash[SESSION_HASH_LEN];
+	uint8_t creator[32];
+	bool has_predecessor;
+	uint8_t predecessor[SESSION_HASH_LEN];
+	struct buf text; /* the document as uploaded */
+	struct session *doc;
+	struct vault vault; /* of the current version; empty for others */
+};
+void stored_session_init(struct stored_session *s);
+void stored_session_free(struct stored_session *s); /* wipes; idempotent */
+
+/* The current version; hash not NULL: that version of a session that is not deleted, without its vault. ERR_NOT_FOUND. */
+MUST_USE int sessions_load(struct sealed_store *ss, const char *name, const uint8_t *hash,
+	struct stored_session *ret, struct error *err);
+
+struct upload {
+	const char *text;
+	size_t len;
+	const uint8_t *caller; /* key hash */
+	uint64_t now; /* seconds since 1970 */
+};
+struct uploaded {
+	char *name; /* owned by the caller */
+	uint8_t hash[SESSION_HASH_LEN];
+	bool created; /* false: updated */
+};
+/* Create or update as section 3.4 says. On ERR_INPUT d may hold what is wrong with the document; on success its warnings. 0: it is durable. */
+MUST_USE int sessions_upload(struct sealed_store *ss, const struct upload *u, struct uploaded *ret,
+	struct diag *d, struct error *err);
+
+/* ERR_ACCESS unless the stored update rule permits the caller. *ret_hash: the hash that the session had. */
+MUST_USE int sessions_delete(struct sealed_store *ss, const char *name, const uint8_t caller[32],
+	uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
+
+/* Call f for each session the caller may read, in order of names. Non-zero ends the walk and is returned. */
+MUST_USE int sessions_list(struct sealed_store *ss, const uint8_t caller[32],
+	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
+	void *arg, struct error *err);
+
+#endif

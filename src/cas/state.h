@@ -1,0 +1,37 @@
+/*
+ * state: the directory a CAS lives in, opened by one CAS at a time.
+ *
+ *   lock            flock(2)ed while a CAS runs
+ *   master.sealed   32-byte master key, sealed by the TEE under the label "cas-master-key"
+ *   cas.db          the records (sealed_store.h, store_sqlite.c), with -wal and -shm beside it
+ *   tee/            what the TEE driver keeps
+ *
+ * First start: a complete database is made as cas.db.new, then master.sealed is written, then the database gets its name; so a crash leaves
+ * either nothing that counts or a state that the next start completes. A database without master.sealed, or the other way round, is an error:
+ * never a silent new beginning.
+ */
+#ifndef SCONE_CAS_STATE_H
+#define SCONE_CAS_STATE_H
+
+#include "cas/sealed_store.h"
+#include "cas/store.h"
+#include "core/error.h"
+#include "tee/tee.h"
+
+struct state {
+	char *dir; /* owned, absolute */
+	int dir_fd, lock_fd;
+	struct tee *tee;
+	struct store *store;
+	struct sealed_store *sealed;
+};
+
+void state_init(struct state *s);
+/* ERR_EXISTS: another CAS has it. Any other failure says what is wrong with the directory. s is to be closed in either case. */
+MUST_USE int state_open(struct state *s, const char *dir, const struct tee_ops *tee, struct error *err);
+void state_close(struct state *s);
+/* Write dir/name: whole or not at all, also after a crash. mode: permission bits. */
+MUST_USE int state_write_file(
+	int dir_fd, const char *name, const void *p, size_t n, unsigned mode, struct error *err);
+
+#endif
