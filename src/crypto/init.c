@@ -53,7 +53,8 @@ int crypto_error(struct error *err, enum err_code code, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		text[0] = '\0';
 	va_end(ap);
 	error_set(err, code, "%s: %s", text, reason ? reason : "no reason given by OpenSSL");
 	ERR_clear_error();

@@ -167,7 +167,7 @@ static int answer_error(const json_t *o, struct error *err)
 	if (error_code_parse(code, &c) < 0)
 		c = ERR_PEER;
 	message_printable(text, shown, sizeof(shown));
-	return error_set(err, c, "%s", shown);
+	return error_set(err, c, "%s", *shown ? shown : "refused without a reason");
 }
 
 int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct error *err)

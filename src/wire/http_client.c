@@ -467,7 +467,7 @@ int http_response_check(const struct http_response *r, struct error *err)
 		code = json_string_value(json_object_get(inner, "code"));
 		text = json_string_value(json_object_get(inner, "text"));
 	}
-	if (code && text) {
+	if (code && text && *text) {
 		enum err_code said;
 
 		if (error_code_parse(code, &said) == 0)
