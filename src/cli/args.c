@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "core/encode.h"
+#include "crypto/key.h"
+#include "policy/session.h"
 
 struct option_row {
 	const char *name;
@@ -28,6 +31,8 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_NAME] = {"name", 0, "NAME", "session name, instead of the one in the file"},
 	[OPT_FORCE] = {"force", 0, NULL, "replace a version that was not seen here before"},
 	[OPT_HASH] = {"hash", 0, "HEX", "the version with this hash, instead of the current one"},
+	[OPT_FOR_UPDATE] = {"for-update", 0, NULL,
+		"with this version's hash as predecessor: edit it, then update"},
 	[OPT_CREATOR] = {"creator", 0, "KEYHASH",
 		"compute the hash as for this uploader (default: this identity)"},
 	[OPT_NEW] = {"new", 0, NULL, "make a new identity; refused if there is one"},
@@ -106,8 +111,35 @@ static bool assignment_ok(const char *s)
 	return n > 0 && s[n] == '=' && !(s[0] >= '0' && s[0] <= '9');
 }
 
+/* Options whose form can be judged without anything else. */
+static int check_value(enum opt o, const char *arg, struct error *err)
+{
+	uint8_t bytes[32];
+
+	switch (o) {
+	case OPT_KEY:
+	case OPT_CAS_KEY:
+	case OPT_CREATOR:
+		return key_hash_parse(arg, strlen(arg), bytes, err);
+	case OPT_HASH:
+		return hex_decode(arg, strlen(arg), bytes, sizeof(bytes))
+			       ? error_set(err, ERR_INPUT, "%zu hex digits are wanted", 2 * sizeof(bytes))
+			       : 0;
+	case OPT_NAME:
+		return session_name_check(arg, err);
+	default:
+		return 0;
+	}
+}
+
 static bool take(struct args *a, enum opt o, const char *arg)
 {
+	struct error err;
+
+	if (arg && check_value(o, arg, &err)) {
+		fprintf(stderr, "scone %s: --%s %s: %s\n", a->verb->name, option_rows[o].name, arg, err.text);
+		return false;
+	}
 	if (o == OPT_SET) {
 		if (!assignment_ok(arg)) {
 			fprintf(stderr,

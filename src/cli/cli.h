@@ -46,6 +46,7 @@ enum opt {
 	OPT_NAME,
 	OPT_FORCE,
 	OPT_HASH,
+	OPT_FOR_UPDATE,
 	OPT_CREATOR,
 	OPT_NEW,
 	OPT_CERTIFICATE,
@@ -58,7 +59,7 @@ enum opt {
 
 struct args {
 	const struct verb *verb;
-	const char *value[OPT_COUNT]; /* "" for an option without argument; NULL: not given */
+	const char *value[OPT_COUNT]; /* checked; "" for an option without argument; NULL: not given */
 	const char *set[CLI_SET_MAX]; /* NAME=VALUE, checked */
 	size_t set_count;
 	char **operands; /* NULL-terminated */

@@ -85,10 +85,6 @@ int document_load(const struct args *a, struct document *ret, struct error *err)
 	const char *name = a->value[OPT_NAME];
 
 	buf_init_secret(&d.text, SESSION_TEXT_MAX);
-	if (name && session_name_check(name, err)) {
-		error_wrap(err, "--name");
-		goto fail;
-	}
 	if (read_file(a->operands[0], &d.text, err))
 		goto fail;
 	if (!d.text.len) {
@@ -96,7 +92,9 @@ int document_load(const struct args *a, struct document *ret, struct error *err)
 		goto fail;
 	}
 	if (substitute(a, &d, err)) {
-		err->code = err->code == ERR_NOT_FOUND ? ERR_INPUT : err->code; /* the variable is missing, not the file */
+		err->code = err->code == ERR_NOT_FOUND
+				    ? ERR_INPUT
+				    : err->code; /* the variable is missing, not the file */
 		error_wrap(err, "%s", d.file);
 		goto fail;
 	}

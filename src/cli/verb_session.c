@@ -12,20 +12,12 @@
 
 #define SESSIONS_PATH "/v1/sessions"
 
-/* A checked name consists of characters that need no percent-encoding (RFC 3986, 2.3) and '/', which stays. */
+/* A checked name consists of characters that need no percent-encoding (RFC 3986, 2.3) and '/', which stays; hash (or NULL) of hex digits. */
 static int session_path(const char *name, const char *hash, struct buf *out, struct error *err)
 {
-	uint8_t bytes[SESSION_HASH_LEN];
-
 	if (session_name_check(name, err))
 		return -1;
-	buf_printf(out, SESSIONS_PATH "/%s", name);
-	if (hash) {
-		if (hex_decode(hash, strlen(hash), bytes, sizeof(bytes)))
-			return error_set(err, ERR_INPUT, "hash '%s': %d hex digits are wanted", hash,
-				2 * SESSION_HASH_LEN);
-		buf_printf(out, "?hash=%s", hash);
-	}
+	buf_printf(out, SESSIONS_PATH "/%s%s%s", name, hash ? "?hash=" : "", hash ? hash : "");
 	return buf_cstr(out) ? 0 : error_set(err, ERR_NOMEM, "no memory");
 }
 
@@ -242,17 +234,31 @@ int verb_session_update(const struct args *a)
 	return rc;
 }
 
+/* The document in the answer, to be printed: as it was uploaded, or as the next update of this version. */
+static int read_document(const struct args *a, const json_t *j, struct buf *out, struct error *err)
+{
+	const json_t *text = json_object_get(j, "session");
+	const char *hash = json_string_value(json_object_get(j, "hash"));
+
+	if (a->value[OPT_FOR_UPDATE])
+		return docedit_set(
+			json_string_value(text), json_string_length(text), "predecessor", hash, out, err);
+	buf_put(out, json_string_value(text), json_string_length(text));
+	return out->failed ? error_set(err, ERR_NOMEM, "no memory") : 0;
+}
+
 int verb_session_read(const struct args *a)
 {
-	const char *name = a->operands[0], *text;
+	const char *name = a->operands[0];
 	uint8_t hash[SESSION_HASH_LEN];
 	struct error err = {0};
 	struct remote r = {0};
 	json_t *j = NULL;
-	struct buf path;
+	struct buf path, text;
 	int rc;
 
 	buf_init(&path, 4096);
+	buf_init_secret(&text, 2 * SESSION_TEXT_MAX); /* explicit values are part of it */
 	rc = session_path(name, a->value[OPT_HASH], &path, &err) ? cli_exit_code(&err)
 								 : remote_open(a, &r, &err);
 	if (!rc)
@@ -261,21 +267,25 @@ int verb_session_read(const struct args *a)
 		error_set(&err, ERR_PEER, "the answer of CAS has no \"session\" or no \"hash\"");
 		rc = CLI_FAILED;
 	}
+	if (!rc && read_document(a, j, &text, &err))
+		rc = CLI_FAILED;
 	if (rc) {
 		rc = cli_fail(a, rc, &err, NULL);
 	} else {
 		if (!a->value[OPT_HASH])
 			remember(&r, name, hash);
-		text = json_string_value(json_object_get(j, "session"));
 		if (a->value[OPT_JSON]) {
+			(void)json_object_set_new(
+				j, "session", json_stringn((const char *)text.data, text.len));
 			rc = cli_print_json(json_incref(j));
 		} else {
-			fwrite(text, 1, json_string_length(json_object_get(j, "session")), stdout);
+			fwrite(text.data, 1, text.len, stdout);
 			rc = cli_done();
 		}
 	}
 	json_decref(j);
 	remote_close(&r);
+	buf_free(&text);
 	buf_free(&path);
 	return rc;
 }
