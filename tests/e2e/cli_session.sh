@@ -48,7 +48,7 @@ expect() {
 	status=$?
 	if ((status != code)); then
 		not_ok "$name" "exit code $status, wanted $code: $(tail -n 2 "$err" | tr '\n' ' ')"
-	elif [[ -n $pattern ]] && ! cat "$out" "$err" | grep -qE -e "$pattern"; then
+	elif [[ -n $pattern ]] && ! grep -qE -e "$pattern" "$out" "$err"; then
 		not_ok "$name" "nothing matches $pattern: $(cat "$out" "$err" | head -n 3 | tr '\n' ' ')"
 	else
 		ok "$name"
