@@ -4,16 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cli/cli.h"
 #include "cli/runtime_path.h"
 #include "core/encode.h"
 #include "measure/measure.h"
 
-/* The file a shell would run for this word: itself if it has a '/', else the first executable one in PATH. Fresh storage. */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The file that `scone run` would take for this word: itself if it has a '/', else the first executable one in PATH. Fresh storage. */
 static char *find_program(const char *word, struct error *err)
 {
-	const char *path = getenv("PATH"), *next;
+	const char *path = getenv("PATH");
+	struct stat st;
+	size_t n;
 	char *file;
 
 	if (strchr(word, '/')) {
@@ -23,14 +28,17 @@ static char *find_program(const char *word, struct error *err)
 		err->code = ERR_NOT_FOUND;
 		return NULL;
 	}
-	for (; path && *word; path = next ? next + 1 : NULL) {
-		next = strchr(path, ':');
-		if (asprintf(&file, "%.*s/%s", (int)(next ? (size_t)(next - path) : strlen(path)), path,
-			    word) < 0)
-			break;
-		if (!access(file, X_OK))
+	for (path = path && *path ? path : DEFAULT_PATH; *word; path += n + 1) {
+		n = strcspn(path, ":");
+		if (asprintf(&file, "%.*s%s%s", (int)n, path, n ? "/" : "./", word) < 0) {
+			error_set(err, ERR_NOMEM, "no memory");
+			return NULL;
+		}
+		if (!stat(file, &st) && S_ISREG(st.st_mode) && !access(file, X_OK))
 			return file;
 		free(file);
+		if (!path[n])
+			break;
 	}
 	error_set(err, ERR_NOT_FOUND, "program '%s' is in no directory of PATH", word);
 	return NULL;

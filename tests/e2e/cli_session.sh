@@ -315,6 +315,11 @@ holds "another runtime, another measurement" test "$(scone measure "$base/ls" --
 printf '\1' | dd of="$base/ls" bs=1 seek=100000 conv=notrunc status=none
 holds "another byte, another measurement" test "$(scone measure "$base/ls" --runtime "$bin/scone")" != "$before"
 expect measure_verbose 0 "^program +$(sha256sum <"$base/ls" | cut -d' ' -f1) +$base/ls\$" -- "$bin/scone" measure -v "$base/ls" --runtime "$bin/scone"
+holds "a bare name is looked up in PATH" test "$(PATH=/nowhere:$base scone measure ls --runtime "$bin/scone")" = \
+	"$(scone measure "$base/ls" --runtime "$bin/scone")"
+holds "an empty part of PATH is the working directory" test "$(cd "$base" && PATH=/nowhere: "$bin/scone" measure ls --runtime "$bin/scone")" = \
+	"$(scone measure "$base/ls" --runtime "$bin/scone")"
+expect measure_not_in_path 5 'no directory of PATH' -- env PATH=/nowhere "$bin/scone" measure ls --runtime "$bin/scone"
 expect measure_text_file 4 'ELF' -- "$bin/scone" measure "$base/good.yml" --runtime "$bin/scone"
 expect measure_missing 5 '' -- "$bin/scone" measure "$base/none" --runtime "$bin/scone"
 expect measure_no_runtime 1 'runtime' -- "$bin/scone" measure /bin/ls --runtime "$base/none"
