@@ -79,7 +79,7 @@ static int parse_request_line(const char *p, size_t n, struct http_head *h, stru
 	if (!space)
 		return refuse(r, 400, "INPUT", "request line has no protocol version");
 	if ((size_t)(p + n - space - 1) != 8 || memcmp(space + 1, "HTTP/1.1", 8)) {
-		bool http = (size_t)(p + n - space - 1) > 5 && !memcmp(space + 1, "HTTP/", 5);
+		bool http = p + n - space - 1 == 8 && !memcmp(space + 1, "HTTP/", 5);
 
 		return refuse(r, http ? 505 : 400, "INPUT", "the protocol is not HTTP/1.1");
 	}
