@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "host/host.h"
-#include "runtime/x86_64/rewrite_cache.h"
 #include "runtime/x86_64/rewrite_slot.h"
 
 /* Trampolines of one mapping. Never freed and, but for `live`, never changed once it is in the list, so readers need no lock. */
@@ -28,12 +27,10 @@ static struct {
 void rewrite_lock(void)
 {
 	pthread_mutex_lock(&engine.lock);
-	rewrite_cache_lock();
 }
 
 void rewrite_unlock(void)
 {
-	rewrite_cache_unlock();
 	pthread_mutex_unlock(&engine.lock);
 }
 

@@ -48,7 +48,7 @@ struct rewrite_counters {
 };
 void rewrite_count(struct rewrite_counters *ret);
 
-/* Hold both of the engine's locks around fork, in this process and the child. */
+/* Hold around fork, and rewrite_cache_lock inside it; both sides let go. */
 void rewrite_lock(void);
 void rewrite_unlock(void);
 
