@@ -13,9 +13,9 @@
 #include "runtime/runtime.h"
 
 struct fd_entry {
-	uint32_t file;	/* id of the injected file + 1; 0: not ours */
+	uint32_t file; /* id of the injected file + 1; 0: not ours */
 	uint32_t flags; /* access mode and O_PATH of open */
-	uint64_t ino;	/* of the placeholder */
+	uint64_t ino; /* of the placeholder */
 };
 
 /* An empty table and its bits for p. */

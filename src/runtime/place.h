@@ -13,8 +13,8 @@
 #define PLACE_PATH_MAX 4096
 
 enum place_kind {
-	PLACE_HOST,    /* pass to the host */
-	PLACE_FILE,    /* injected file id */
+	PLACE_HOST, /* pass to the host */
+	PLACE_FILE, /* injected file id */
 	PLACE_PROGRAM, /* a /proc name of the running program's image: runtime.program */
 	PLACE_REFUSED, /* -EACCES */
 };
@@ -27,7 +27,7 @@ struct place {
 
 enum place_flags {
 	PLACE_NOFOLLOW = 1, /* a link at the end is meant itself */
-	PLACE_EMPTY = 2,    /* an empty path means the descriptor */
+	PLACE_EMPTY = 2, /* an empty path means the descriptor */
 	PLACE_READLINK = 4, /* as NOFOLLOW, but links of /proc answer where they lead */
 };
 

@@ -1,0 +1,151 @@
+#include "runtime/attest.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include "crypto/key.h"
+#include "crypto/x509.h"
+#include "wire/http_client.h"
+#include "wire/json_wipe.h"
+#include "wire/las_client.h"
+#include "wire/message.h"
+
+#define CAS_TIMEOUT_MS 15000
+#define LAS_TIMEOUT_MS 15000
+#define EVIDENCE_MAX (256 * 1024)
+#define BODY_MAX (1024 * 1024)
+#define CERT_DAYS 1
+
+/* What lives as long as one attestation. */
+struct attempt {
+	const struct attest_options *options;
+	EVP_PKEY *key;
+	X509 *cert;
+	uint8_t key_hash[KEY_HASH_LEN];
+	struct http_client *cas;
+	struct attest_request request;
+};
+
+int attest_harden(struct error *err)
+{
+	const struct rlimit none = {0, 0};
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		return error_set_errno(err, errno, "make the process undumpable");
+	if (setrlimit(RLIMIT_CORE, &none))
+		return error_set_errno(err, errno, "set the limit of core dumps to 0");
+	return 0;
+}
+
+static int make_key(struct attempt *a, struct error *err)
+{
+	if (key_generate(KEY_P256, &a->key, err) ||
+		x509_self_signed(a->key, "OpenSCONE runtime", NULL, NULL, CERT_DAYS, &a->cert, err) ||
+		key_hash(a->key, a->key_hash, err))
+		return error_wrap(err, "make a key for this start");
+	return 0;
+}
+
+static int connect_cas(struct attempt *a, struct error *err)
+{
+	struct http_client_options o = {.address = a->options->cas,
+		.pinned_key = a->options->cas_key,
+		.numeric_only = true,
+		.cert = a->cert,
+		.key = a->key,
+		.timeout_ms = CAS_TIMEOUT_MS};
+
+	if (!a->options->has_cas_key)
+		return error_set(err, ERR_INPUT, "the key of CAS %s is not known, so it cannot be trusted",
+			a->options->cas);
+	if (http_client_open(&o, &a->cas, err))
+		return error_wrap(err, "connect to CAS %s", a->options->cas);
+	return 0;
+}
+
+/* One POST; 0 only with a 2xx answer. The response is the caller's to free in either case. */
+static int post(struct attempt *a, const char *path, const struct buf *body, struct http_response *ret,
+	struct error *err)
+{
+	if (http_client_request(a->cas, "POST", path, body ? "application/json" : NULL,
+		    body ? body->data : NULL, body ? body->len : 0, ret, err))
+		return -1;
+	return http_response_check(ret, err);
+}
+
+static int parse_nonce(const struct buf *body, uint8_t ret[ATTEST_NONCE_LEN], struct error *err)
+{
+	json_t *j = NULL;
+	int rc = message_parse(body->data, body->len, "nonce answer", &j, err);
+
+	if (rc == 0)
+		rc = message_hex(j, "nonce answer", "nonce", ret, ATTEST_NONCE_LEN, err);
+	json_decref(j);
+	return rc;
+}
+
+static int fetch_nonce(struct attempt *a, struct error *err)
+{
+	struct http_response answer = {0};
+	int rc = post(a, "/v1/attest/nonce", NULL, &answer, err);
+
+	if (rc == 0)
+		rc = parse_nonce(&answer.body, a->request.nonce, err);
+	http_response_free(&answer);
+	return rc ? error_wrap(err, "get a nonce from CAS %s", a->options->cas) : 0;
+}
+
+static int fetch_evidence(struct attempt *a, const struct manifest *m, struct error *err)
+{
+	uint8_t report_data[64];
+
+	attest_report_data(a->request.nonce, a->key_hash, a->options->cas_key, report_data);
+	if (las_client_evidence(a->options->las, report_data, m, LAS_TIMEOUT_MS, &a->request.evidence, err))
+		return error_wrap(err, "get evidence from LAS");
+	return 0;
+}
+
+static int fetch_config(struct attempt *a, struct service_config *ret, struct error *err)
+{
+	struct http_response answer = {0};
+	struct buf body;
+	int rc;
+
+	buf_init(&body, BODY_MAX);
+	rc = attest_request_encode(&a->request, &body, err);
+	if (rc == 0)
+		rc = post(a, "/v1/attest", &body, &answer, err);
+	if (rc == 0)
+		rc = service_config_decode(answer.body.data, answer.body.len, ret, err);
+	http_response_free(&answer);
+	buf_free(&body);
+	return rc ? error_wrap(err, "attest %s to CAS %s", a->options->config_id, a->options->cas) : 0;
+}
+
+int attest_service(const struct attest_options *o, const struct manifest *m, struct service_config *ret,
+	struct error *err)
+{
+	struct attempt a = {.options = o};
+	int rc = -1;
+
+	json_wipe_install();
+	buf_init(&a.request.evidence, EVIDENCE_MAX);
+	a.request.config_id = strdup(o->config_id);
+	if (!a.request.config_id) {
+		error_set(err, ERR_NOMEM, "no memory for the configuration id");
+		goto out;
+	}
+	if (make_key(&a, err) || connect_cas(&a, err) || fetch_nonce(&a, err) || fetch_evidence(&a, m, err))
+		goto out;
+	rc = attest_harden(err);
+	if (rc == 0)
+		rc = fetch_config(&a, ret, err);
+out:
+	if (a.cas)
+		http_client_close(a.cas);
+	X509_free(a.cert);
+	EVP_PKEY_free(a.key); /* OpenSSL clears the private part */
+	attest_request_free(&a.request);
+	return rc;
+}

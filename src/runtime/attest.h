@@ -1,0 +1,32 @@
+/*
+ * attest: prove to CAS what is about to run, and get the service's configuration for it.
+ */
+#ifndef SCONE_RUNTIME_ATTEST_H
+#define SCONE_RUNTIME_ATTEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "core/error.h"
+#include "measure/measure.h"
+#include "wire/attest.h"
+
+struct attest_options {
+	const char *cas; /* numeric "IP:PORT" or "[V6]:PORT" */
+	uint8_t cas_key[32]; /* key hash that CAS must have */
+	bool has_cas_key; /* without it nothing is asked of CAS */
+	const char *las; /* socket of the local attestation service */
+	const char *config_id; /* SESSION/SERVICE[@OTP] */
+};
+
+/*
+ * With a key made for this one connection: CAS's nonce, LAS's evidence over nonce, key and CAS's key, then the configuration.
+ * Hardens the process before any secret arrives (attest_harden), but after LAS has looked at it.
+ * ret: initialised by the caller and freed by it in either case. Everything else is wiped. -1: the sentence names the step.
+ */
+MUST_USE int attest_service(const struct attest_options *o, const struct manifest *m,
+	struct service_config *ret, struct error *err);
+
+/* No core dumps, no ptrace by the same user. Lasts until execve: whoever holds secrets calls it again. */
+MUST_USE int attest_harden(struct error *err);
+
+#endif

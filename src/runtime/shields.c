@@ -1,0 +1,100 @@
+#include "runtime/shields.h"
+
+#include <errno.h>
+#include "host/secret_arena.h"
+#include "runtime/fd.h"
+
+#define MAGIC 0x53484c31u /* "SHL1" */
+
+const struct injected_memory shields_memory = {secret_arena_get, secret_arena_put};
+
+static struct injected_table *files;
+static uint32_t lock; /* 0 free, 1 held, 2 held and waited for */
+
+/* Not a pthread mutex: a child that shares its parent's memory uses it too. */
+void shields_lock(void)
+{
+	uint32_t seen = 0;
+
+	if (__atomic_compare_exchange_n(&lock, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(&lock, 2, __ATOMIC_ACQUIRE) != 0)
+		host_futex_wait(&lock, 2);
+}
+
+void shields_unlock(void)
+{
+	if (__atomic_exchange_n(&lock, 0, __ATOMIC_RELEASE) == 2)
+		host_futex_wake(&lock, 1);
+}
+
+struct injected_table *shields_files(void)
+{
+	return files;
+}
+
+int shields_init(struct process *p, struct injected_table *t)
+{
+	int ret;
+
+	if (!t || injected_count(t) == 0) {
+		injected_free(t);
+		return 0;
+	}
+	ret = fd_init(p);
+	if (ret < 0) {
+		injected_free(t);
+		return ret;
+	}
+	files = t;
+	p->path_rules = true;
+	return 0;
+}
+
+int shields_encode(struct process *p, struct buf *out)
+{
+	shields_lock();
+	buf_put_u32be(out, MAGIC);
+	if (files)
+		injected_encode(files, out);
+	else
+		buf_put_u32be(out, 0);
+	fd_encode(p, out);
+	shields_unlock();
+	return out->failed ? -ENOMEM : 0;
+}
+
+int shields_decode(struct process *p, struct rd *in)
+{
+	struct injected_table *t;
+	size_t count;
+	int ret;
+
+	if (rd_u32be(in) != MAGIC)
+		return -EBADMSG;
+	ret = injected_decode(in, &shields_memory, &t);
+	if (ret < 0)
+		return ret;
+	count = injected_count(t);
+	ret = shields_init(p, t);
+	if (ret == 0)
+		ret = fd_decode(p, in, count);
+	return ret;
+}
+
+int shields_clone(struct process *child, const struct process *parent)
+{
+	int ret;
+
+	shields_lock();
+	ret = fd_clone(child, parent);
+	shields_unlock();
+	return ret;
+}
+
+void shields_drop(struct process *child)
+{
+	shields_lock();
+	fd_free(child);
+	shields_unlock();
+}
