@@ -181,7 +181,7 @@ install_tables() {
 }
 
 start_server() {
-	scone run --config-id mariadb-demo/mariadbd -- "$server_program" >>"$base/server.log" 2>&1 &
+	"$bin/scone" run --config-id mariadb-demo/mariadbd -- "$server_program" >>"$base/server.log" 2>&1 &
 	pid[server]=$!
 	wait_for server 120 "MariaDB under the runtime" ping "$dir/mariadbd.sock"
 }

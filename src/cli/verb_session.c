@@ -85,7 +85,7 @@ static int print_session(const struct args *a, const struct remote *r, json_t *j
 		(void)json_object_set_new(j, "cas", json_string(r->target.address));
 		return cli_print_json(j);
 	}
-	printf("%s %s\n", name, hash);
+	printf("%s %s\n", name ? name : "-", hash ? hash : "-");
 	rc = cli_done();
 	json_decref(j);
 	return rc;
