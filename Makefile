@@ -1,0 +1,41 @@
+# Thin: meson and ninja build, scripts/ do the rest. Each target works as the first command on a fresh Debian 12.
+PREFIX ?= /usr/local
+BUILD = build
+FUZZ_RUNS ?= 500000
+FUZZ_SEED ?= 1
+
+all: deps
+	@scripts/build.sh $(BUILD)
+
+# What is missing, from Debian, by name; scripts/deps.sh has the list.
+deps:
+	@scripts/deps.sh
+
+# MariaDB gets its key only after it has proved what it is.
+demo: all
+	@examples/mariadb/demo.sh
+
+# Every test; the last line is "N passed, N failed".
+check: deps
+	@scripts/check.sh
+
+# Programs natively against programs under the runtime: make conformance CASES='go* java'
+conformance: all
+	@tests/conformance/run.sh $(CASES)
+
+bench: all
+	@bench/run.sh
+
+fuzz: all
+	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
+
+format: deps
+	@scripts/format.sh -i
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX)) && meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+
+clean:
+	rm -rf build build-asan
+
+.PHONY: all deps demo check conformance bench fuzz format install clean
