@@ -7,7 +7,7 @@
 #include "core/buf.h"
 
 /* A request that no memory can meet is one of the cases. */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "allocator_may_return_null=1";
