@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/x86_64/rewrite_elf.h"
 
 /* --- building --- */
 
@@ -47,21 +46,90 @@ static void free_texts(struct rewrite_text *texts, size_t n)
 		free((void *)texts[i].bytes);
 }
 
-/* Read every executable segment. *ret_which: the one that shares most with the mapping; text_count if none does. */
-static int read_texts(const struct elf_ranges *e, uint64_t off, size_t len, struct rewrite_text *texts,
-	struct rewrite_code *code, const struct elf_segment **ret_seg)
+/* The executable segment that shares most with the mapping, NULL if none does. */
+static const struct elf_segment *mapped_segment(const struct elf_ranges *e, uint64_t off, size_t len)
 {
-	uint64_t best = 0, from, to, total = 0;
+	const struct elf_segment *ret = NULL;
+	uint64_t best = 0, from, to;
 
-	code->text_count = 0;
-	*ret_seg = NULL;
 	for (size_t i = 0; i < e->seg_count; i++) {
 		if (!common_range(&e->segs[i], off, len, &from, &to) || to - from <= best)
 			continue;
 		best = to - from;
-		*ret_seg = &e->segs[i];
+		ret = &e->segs[i];
 	}
-	for (size_t i = 0; i < e->seg_count && *ret_seg; i++) {
+	return ret;
+}
+
+/* Is the `syscall` at vaddr one, going by the function it lies in? 1, 0 or an error. */
+static int is_site(struct elf_ranges *e, const struct elf_segment *s, uint64_t vaddr)
+{
+	uint64_t start, end;
+	uint8_t *bytes;
+	int ret;
+
+	if (!elf_ranges_function(e, vaddr, &start, &end) || start < s->vaddr || end - s->vaddr > s->filesz ||
+		end - start > REWRITE_FUNCTION_MAX)
+		return 0;
+	bytes = malloc(end - start);
+	if (!bytes)
+		return -ENOMEM;
+	ret = elf_source_read(&e->src, s->off + (start - s->vaddr), bytes, end - start);
+	if (ret == 0)
+		ret = rewrite_plan_is_site(bytes, end - start, vaddr - start);
+	free(bytes);
+	return ret;
+}
+
+/* Is there a site in the chunk, which lies at file offset chunk_off? 1, 0 or an error. */
+static int chunk_is_worthwhile(
+	struct elf_ranges *e, const struct elf_segment *s, const uint8_t *chunk, size_t n, uint64_t chunk_off)
+{
+	size_t at = 0;
+
+	for (;; at++) {
+		int err = rewrite_plan_look(chunk, n, at, &at);
+
+		if (err < 0)
+			return err;
+		if (at == n)
+			return 0;
+		err = is_site(e, s, s->vaddr + (chunk_off + at - s->off));
+		if (err != 0)
+			return err;
+	}
+}
+
+#define CHUNK (1u << 20)
+
+/* Most code holds no system call. Finding that out in pieces that stay in the cache is several times cheaper than reading it all into
+ * memory of its own. 1, 0 or an error. */
+static int is_worthwhile(struct elf_ranges *e, const struct elf_segment *s, uint64_t from, uint64_t to)
+{
+	uint8_t *chunk = malloc(CHUNK);
+	int ret = chunk ? 0 : -ENOMEM;
+
+	while (ret == 0 && from < to) {
+		size_t n = to - from < CHUNK ? to - from : CHUNK;
+
+		ret = elf_source_read(&e->src, from, chunk, n);
+		if (ret == 0)
+			ret = chunk_is_worthwhile(e, s, chunk, n, from);
+		if (from + n == to)
+			break;
+		from += n - 2 * REWRITE_LOOK;
+	}
+	free(chunk);
+	return ret;
+}
+
+/* Read every executable segment. code->which: that of seg. */
+static int read_texts(const struct elf_ranges *e, const struct elf_segment *seg, struct rewrite_text *texts,
+	struct rewrite_code *code)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < e->seg_count; i++) {
 		const struct elf_segment *s = &e->segs[i];
 		uint8_t *bytes;
 
@@ -73,7 +141,7 @@ static int read_texts(const struct elf_ranges *e, uint64_t off, size_t len, stru
 		bytes = malloc(s->filesz);
 		if (!bytes)
 			return -ENOMEM;
-		if (s == *ret_seg)
+		if (s == seg)
 			code->which = code->text_count;
 		texts[code->text_count++] = (struct rewrite_text){bytes, s->filesz, s->vaddr};
 		if (elf_source_read(&e->src, s->off, bytes, s->filesz) < 0)
@@ -86,39 +154,40 @@ static int build(struct elf_ranges *e, uint64_t off, size_t len, struct rewrite_
 {
 	struct rewrite_text texts[ELF_SEGMENTS_MAX];
 	struct rewrite_code code = {.texts = texts, .function_at = function_at, .entries = entries, .ctx = e};
-	const struct elf_segment *seg;
+	const struct elf_segment *seg = mapped_segment(e, off, len);
 	uint64_t from, to;
 	int err;
 
-	err = read_texts(e, off, len, texts, &code, &seg);
-	if (err == 0 && !seg) {
-		err = empty_plan(len, ret);
-	} else if (err == 0) {
-		common_range(seg, off, len, &from, &to);
+	if (!seg)
+		return empty_plan(len, ret);
+	common_range(seg, off, len, &from, &to);
+	err = is_worthwhile(e, seg, from, to);
+	if (err < 0)
+		return err;
+	if (err == 0)
+		return empty_plan(len, ret);
+	err = read_texts(e, seg, texts, &code);
+	if (err == 0) {
 		code.from = from - seg->off;
 		code.to = to - seg->off;
 		err = rewrite_plan_code(&code, ret);
-		if (err == 0) {
-			for (uint32_t i = 0; i < (*ret)->count; i++)
-				(*ret)->sites[i].off += (uint32_t)(from - off);
-			(*ret)->len = len;
-		}
 	}
 	free_texts(texts, code.text_count);
-	return err;
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; i < (*ret)->count; i++)
+		(*ret)->sites[i].off += (uint32_t)(from - off);
+	(*ret)->len = len;
+	return 0;
 }
 
-int rewrite_plan_build(
-	int fd, const struct stat *st, uint64_t file_off, size_t len, struct rewrite_plan **ret)
+int rewrite_plan_source(struct elf_source src, uint64_t file_off, size_t len, struct rewrite_plan **ret)
 {
-	struct elf_source src = {.fd = fd, .size = (uint64_t)st->st_size};
 	struct elf_ranges e;
 	int err;
 
 	if (len > REWRITE_TEXT_MAX || file_off > INT64_MAX - len)
 		return -EINVAL;
-	if (!S_ISREG(st->st_mode))
-		return empty_plan(len, ret);
 	err = elf_ranges_open(&e, src);
 	if (err == -ENOEXEC)
 		return empty_plan(len, ret);
@@ -127,6 +196,16 @@ int rewrite_plan_build(
 	err = build(&e, file_off, len, ret);
 	elf_ranges_close(&e);
 	return err;
+}
+
+int rewrite_plan_build(
+	int fd, const struct stat *st, uint64_t file_off, size_t len, struct rewrite_plan **ret)
+{
+	struct elf_source src = {.fd = fd, .size = (uint64_t)st->st_size};
+
+	if (!S_ISREG(st->st_mode))
+		return empty_plan(len, ret);
+	return rewrite_plan_source(src, file_off, len, ret);
 }
 
 /* --- the cache --- */

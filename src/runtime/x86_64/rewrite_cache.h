@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include "core/buf.h"
+#include "runtime/x86_64/rewrite_elf.h"
 #include "runtime/x86_64/rewrite_plan.h"
 
 #define REWRITE_CACHE_PLANS 512 /* most plans held */
@@ -19,6 +20,10 @@
  * plan. Offsets of sites count from file_off. 0 and *ret to free(), or -ENOMEM, -EINVAL (range too large), -EIO. */
 __attribute__((warn_unused_result)) int rewrite_plan_build(
 	int fd, const struct stat *st, uint64_t file_off, size_t len, struct rewrite_plan **ret);
+
+/* The same for any source of bytes. */
+__attribute__((warn_unused_result)) int rewrite_plan_source(
+	struct elf_source src, uint64_t file_off, size_t len, struct rewrite_plan **ret);
 
 /* As rewrite_plan_build, but looks into the cache first, by device, inode, size, both times, offset and length. *ret stays valid
  * until rewrite_plan_put. */

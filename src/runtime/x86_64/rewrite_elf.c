@@ -235,7 +235,8 @@ static size_t encoded_len(uint8_t enc)
 	}
 }
 
-/* How a common information entry (length and id already skipped) says that addresses are written: the 'R' of its augmentation. */
+/* How a common information entry (length and id already skipped) says that addresses are written: the 'R' of its augmentation. Signal
+ * frames ('S') are refused: their range begins a byte before the code, for the sake of unwinders. */
 static bool cie_encoding(const uint8_t *p, size_t len, uint8_t *ret)
 {
 	const uint8_t *aug, *data;
@@ -264,13 +265,13 @@ static bool cie_encoding(const uint8_t *p, size_t len, uint8_t *ret)
 	for (size_t i = 1; i < aug_len; i++) {
 		size_t left = len - (size_t)(data - p);
 
-		if (aug[i] == 'S' || aug[i] == 'B')
+		if (aug[i] == 'B')
 			continue;
 		if (left == 0)
 			return false;
 		if (aug[i] == 'R') {
 			*ret = data[0];
-			return true;
+			return !memchr(aug, 'S', aug_len);
 		}
 		n = aug[i] == 'P' ? encoded_len(data[0]) + 1 : 1;
 		if ((aug[i] != 'P' && aug[i] != 'L') || n > left || (aug[i] == 'P' && n == 1))
@@ -436,21 +437,31 @@ static int by_start(const void *a, const void *b)
 	return x->size < y->size ? -1 : x->size > y->size;
 }
 
-static bool symbol_function(struct elf_ranges *e, uint64_t vaddr, uint64_t *ret_start, uint64_t *ret_end)
+/* Sorting is worth about a hundred linear searches; a large file with few doubtful places asks less often. */
+#define UNSORTED_LOOKUPS 64
+
+/* The last symbol that starts at or before vaddr, the larger of equals, and the start of the next one (0: none). */
+static const struct elf_symbol *symbol_before(struct elf_ranges *e, uint64_t vaddr, uint64_t *ret_next)
 {
-	size_t lo = 0, hi;
-	const struct elf_segment *seg = exec_segment(e, vaddr);
-	uint64_t start, end;
+	const struct elf_symbol *best = NULL;
+	size_t lo = 0, hi = e->symbol_count;
 
-	if (!e->symbols_read) {
-		struct collect_arg a = {.e = e};
+	*ret_next = 0;
+	if (e->symbol_lookups < UNSORTED_LOOKUPS) {
+		e->symbol_lookups++;
+		for (size_t i = 0; i < e->symbol_count; i++) {
+			const struct elf_symbol *s = &e->symbols[i];
 
-		e->symbols_read = true;
-		each_symbol(e, collect_function, &a);
-		if (e->symbol_count > 0)
-			qsort(e->symbols, e->symbol_count, sizeof e->symbols[0], by_start);
+			if (s->start > vaddr && (*ret_next == 0 || s->start < *ret_next))
+				*ret_next = s->start;
+			if (s->start <= vaddr && (!best || by_start(s, best) > 0))
+				best = s;
+		}
+		return best;
 	}
-	for (hi = e->symbol_count; lo < hi;) {
+	if (e->symbol_lookups++ == UNSORTED_LOOKUPS && e->symbol_count > 0)
+		qsort(e->symbols, e->symbol_count, sizeof e->symbols[0], by_start);
+	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
 		if (e->symbols[mid].start <= vaddr)
@@ -458,16 +469,33 @@ static bool symbol_function(struct elf_ranges *e, uint64_t vaddr, uint64_t *ret_
 		else
 			hi = mid;
 	}
-	if (lo == 0 || !seg)
+	if (lo < e->symbol_count)
+		*ret_next = e->symbols[lo].start;
+	return lo > 0 ? &e->symbols[lo - 1] : NULL;
+}
+
+static bool symbol_function(struct elf_ranges *e, uint64_t vaddr, uint64_t *ret_start, uint64_t *ret_end)
+{
+	const struct elf_segment *seg = exec_segment(e, vaddr);
+	const struct elf_symbol *s;
+	uint64_t end, next;
+
+	if (!e->symbols_read) {
+		struct collect_arg a = {.e = e};
+
+		e->symbols_read = true;
+		each_symbol(e, collect_function, &a);
+	}
+	s = symbol_before(e, vaddr, &next);
+	if (!s || !seg)
 		return false;
-	start = e->symbols[lo - 1].start;
 	/* Assembly often gives no size: such a function reaches to the next one at most. */
-	end = start + e->symbols[lo - 1].size;
-	if (e->symbols[lo - 1].size == 0)
-		end = lo < e->symbol_count ? e->symbols[lo].start : seg->vaddr + seg->filesz;
-	if (start < seg->vaddr || end <= vaddr || end < start)
+	end = s->start + s->size;
+	if (s->size == 0)
+		end = next ? next : seg->vaddr + seg->filesz;
+	if (s->start < seg->vaddr || end <= vaddr || end < s->start)
 		return false;
-	*ret_start = start;
+	*ret_start = s->start;
 	*ret_end = end;
 	return true;
 }

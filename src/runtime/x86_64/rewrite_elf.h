@@ -43,8 +43,9 @@ struct elf_ranges {
 	/* sections of symbols and Go's table, read when first needed */
 	Elf64_Shdr symtabs[2];
 	size_t symtab_count;
-	struct elf_symbol *symbols; /* sorted by start */
+	struct elf_symbol *symbols;
 	size_t symbol_count;
+	size_t symbol_lookups;
 	bool symbols_read;
 	Elf64_Shdr go_section;
 	uint64_t go_text; /* start of .text, for tables that say 0 */

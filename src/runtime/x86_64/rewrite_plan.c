@@ -480,3 +480,39 @@ int rewrite_plan_code(const struct rewrite_code *code, struct rewrite_plan **ret
 	window_set_free(&p.windows);
 	return err;
 }
+
+int rewrite_plan_look(const uint8_t *bytes, size_t len, size_t from, size_t *ret)
+{
+	struct rewrite_text text = {.bytes = bytes, .len = len};
+	struct planner p = {.text = &text};
+	int err = decoder_open(&p.decoder);
+
+	if (err < 0)
+		return err;
+	from = scan_syscall(bytes, from, len);
+	while (from < len && !may_fit(&p, from))
+		from = scan_syscall(bytes, from + 1, len);
+	*ret = from;
+	decoder_close(&p.decoder);
+	return 0;
+}
+
+int rewrite_plan_is_site(const uint8_t *function, size_t len, size_t at)
+{
+	struct function f = {0};
+	struct decoder d;
+	int err = decoder_open(&d);
+	long i;
+
+	if (err < 0)
+		return err;
+	function_begin(&f, 0, len);
+	err = function_decode(&f, &d, function, at + 1);
+	if (err == 0) {
+		i = function_find(&f, at);
+		err = i >= 0 && f.insns[i].kind == INSN_SYSCALL;
+	}
+	function_free(&f);
+	decoder_close(&d);
+	return err;
+}

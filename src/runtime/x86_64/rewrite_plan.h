@@ -76,6 +76,15 @@ struct rewrite_code {
 	void (*trace)(void *ctx, uint64_t at, enum rewrite_outcome outcome);
 };
 
+/* A quick look at a piece of code: the first place at or after `from` where the bytes 0f 05 and those around them fit one of the two
+ * forms, or len. Says nothing about whether that is an instruction. *ret: the place. 0 or -ENOMEM. Looks at REWRITE_LOOK bytes on either side. */
+#define REWRITE_LOOK 32
+__attribute__((warn_unused_result)) int rewrite_plan_look(
+	const uint8_t *bytes, size_t len, size_t from, size_t *ret);
+
+/* Is there a `syscall` at offset `at` of this one function? 1, 0, or -ENOMEM. One that does not decode up to there has none. */
+__attribute__((warn_unused_result)) int rewrite_plan_is_site(const uint8_t *function, size_t len, size_t at);
+
 /* 0 and a plan to free(), -ENOMEM, or -EINVAL for a range that is not inside the text or larger than REWRITE_TEXT_MAX. Uses vector
  * registers. Safe for any bytes. */
 __attribute__((warn_unused_result)) int rewrite_plan_code(
