@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Every test of the tree, one line each; the last line is "N passed, N failed", the exit status 1 if any failed.
+#   build       both builds: plain, and with the address and undefined behaviour sanitizers (build-asan: unit tests, fuzzers,
+#               command line, CAS, LAS)
+#   style       scripts, formatting, layers
+#   unit, …     meson's tests, under the sanitizers where they can be built so
+#   conformance programs natively against programs under the runtime
+#   tamper, crash, e2e, example    scripts that print "ok NAME" and "not ok NAME: why" and end with "N passed, N failed"
+# check.sh PART...: only these parts.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+parts=("$@")
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+passed=0 failed=0
+unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID SCONE_LOG SCONE_HOME SCONE_RUNTIME
+export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+pass() {
+	echo "ok $1"
+	passed=$((passed + 1))
+}
+# fail NAME WHY [FILE]: with the end of what FILE holds
+fail() {
+	echo "not ok $1: $2"
+	[ -z "${3:-}" ] || tail -n 25 "$3" | sed 's/^/    /'
+	failed=$((failed + 1))
+}
+finish() {
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ]
+	exit
+}
+part() {
+	local p
+	[ ${#parts[@]} -gt 0 ] || return 0
+	for p in "${parts[@]}"; do [ "$p" = "$1" ] && return 0; done
+	return 1
+}
+# one NAME COMMAND...: a check that says what is wrong and ends with a status
+one() {
+	local name=$1
+	shift
+	if "$@" >"$log/one" 2>&1; then pass "$name"; else fail "$name" "status $?" "$log/one"; fi
+}
+# script NAME SECONDS COMMAND...: a test that prints its own lines; its sum must agree with them
+script() {
+	local name=$1 seconds=$2 out=$log/script status good bad
+	shift 2
+	timeout -k 10 "$seconds" "$@" >"$out" 2>&1 </dev/null
+	status=$?
+	good=$(grep -c '^ok ' "$out")
+	bad=$(grep -c '^not ok ' "$out")
+	sed -nE "s|^(not )?ok |\1ok $name: |p; /^    /p" "$out"
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	if [ "$status" -eq 124 ]; then
+		fail "$name" "not done after $seconds s" "$out"
+	elif [ "$(tail -n 1 "$out")" != "$good passed, $bad failed" ]; then
+		fail "$name" "ended with status $status and without the sum of its $good passed and $bad failed" "$out"
+	elif [ $((status != 0)) -ne $((bad != 0)) ]; then
+		fail "$name" "ended with status $status after $bad failures" "$out"
+	elif [ "$good" -eq 0 ] && [ "$bad" -eq 0 ]; then
+		fail "$name" "tested nothing" "$out"
+	elif [ "$bad" -ne 0 ]; then
+		tail -n 10 "$out" | sed 's/^/    /'
+	fi
+}
+
+if [ "${parts[*]-}" != style ]; then
+	one build scripts/build.sh build
+	one build-asan scripts/build.sh build-asan -Db_sanitize=address,undefined
+	[ "$failed" -eq 0 ] || finish
+fi
+[ -d ../shared/vectors ] || echo "# ../shared/vectors is not there; no test of this version uses it"
+
+if part style; then
+	mapfile -t scripts < <(find scripts tests bench examples .ci -type f \( -name '*.sh' -o -path '.ci/run' \) | sort)
+	for s in "${scripts[@]}"; do one "style/shellcheck $s" shellcheck -x "$s"; done
+	one style/format scripts/format.sh -n
+	one style/layers scripts/layers.sh
+	script style/layers-check 60 tests/style/layers.sh
+fi
+
+# Tests that a sanitized build has run there only: the plain build would add nothing but time.
+if part unit; then
+	seen=' '
+	for dir in build-asan build; do
+		mapfile -t tests < <(meson introspect "$dir" --tests | jq -r '.[] | (.suite[0] // "" | sub("^[^:]*:"; "")) + "/" + .name')
+		wanted=()
+		for t in "${tests[@]}"; do
+			[[ $seen == *" $t "* ]] || wanted+=("${t#*/}")
+			seen+="$t "
+		done
+		[ ${#wanted[@]} -gt 0 ] || continue
+		rm -f "$dir/meson-logs/testlog.json"
+		meson test -C "$dir" --no-rebuild --num-processes "$(nproc)" "${wanted[@]}" >"$log/meson" 2>&1
+		ran=0
+		while IFS=$'\t' read -r name result; do
+			ran=$((ran + 1))
+			if [ "$result" = OK ]; then
+				pass "$name"
+			else
+				jq -r --arg n "$name" 'select((.name | sub("^[^:]*:"; "") | sub(" / "; "/")) == $n) | (.stdout // "") + (.stderr // "")' \
+					"$dir/meson-logs/testlog.json" >"$log/test"
+				fail "$name" "$result" "$log/test"
+			fi
+		done < <(jq -r '[(.name | sub("^[^:]*:"; "") | sub(" / "; "/")), .result] | @tsv' "$dir/meson-logs/testlog.json" 2>/dev/null)
+		[ "$ran" -ge ${#wanted[@]} ] || fail "unit tests in $dir" "$ran of ${#wanted[@]} ran" "$log/meson"
+	done
+fi
+
+part conformance && script conformance 600 tests/conformance/run.sh
+
+for kind in tamper crash e2e; do
+	part "$kind" || continue
+	for s in tests/"$kind"/*; do
+		if [ ! -f "$s" ] || [ ! -x "$s" ]; then continue; fi
+		name=${s##*/}
+		script "$kind/${name%.*}" 300 "$s"
+		# What needs no runtime is run once more with sanitizers in every program.
+		case $name in
+		cas_* | cli_* | las_*) script "$kind/${name%.*} sanitized" 300 env SCONE_BIN="$PWD/build-asan/bin" "$s" ;;
+		esac
+	done
+done
+
+if part example; then
+	for s in examples/*/demo.sh; do
+		[ -f "$s" ] || continue
+		name=${s%/demo.sh}
+		script "example/${name##*/}" 300 "$s"
+	done
+fi
+finish
