@@ -138,11 +138,13 @@ class Cas:
             c.close()
 
     def raw(self, data, identity=None, timeout=20):
-        """Send bytes over TLS, return all that comes until the end."""
+        """Send bytes over TLS and then the end, return all that comes until the other side's end."""
         with socket.create_connection(self.address, timeout) as s, tls(identity).wrap_socket(s) as t:
             got = b''
             try:
                 t.sendall(data)
+                with socket.socket(fileno=os.dup(t.fileno())) as plain:
+                    plain.shutdown(socket.SHUT_WR)
                 while True:
                     part = t.recv(65536)
                     if not part:
