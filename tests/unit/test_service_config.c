@@ -1,0 +1,381 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "core/encode.h"
+#include "core/secret.h"
+#include "crypto/hash.h"
+#include "wire/attest.h"
+#include "wire/json_wipe.h"
+
+static void fill(struct service_config *c)
+{
+	struct config_value *v;
+	struct config_file *f;
+	struct config_secret *s;
+
+	service_config_init(c);
+	c->session = strdup("ns/db");
+	c->service = strdup("mariadb");
+	c->mode = strdup("simulation");
+	c->pwd = strdup("/srv");
+	v = service_config_add_arg(c);
+	buf_puts(&v->value, "mariadbd");
+	v = service_config_add_arg(c);
+	v->host = 2;
+	v = service_config_add_arg(c); /* the empty argument */
+	v = service_config_add_env(c, "KEY");
+	buf_puts(&v->value, "caf\xe9"); /* any bytes but NUL */
+	v = service_config_add_env(c, "HOSTNAME");
+	v->host = 1;
+	f = service_config_add_file(c, "/etc/key");
+	f->mode = 0400;
+	f->has_content = true;
+	buf_put(&f->content, "\0\1\xff", 3);
+	f = service_config_add_file(c, "/etc/replaced");
+	f->mode = 0700;
+	f = service_config_add_file(c, "/etc/empty");
+	f->has_content = true;
+	s = service_config_add_secret(c, "MARIADBKEY", "ascii");
+	buf_puts(&s->value, "value");
+	s = service_config_add_secret(c, "raw", "binary");
+	buf_put(&s->value, "\0\0", 2);
+	assert_int_equal(service_config_add_warning(c, "simulated"), 0);
+}
+
+static void assert_same_bytes(const struct buf *a, const struct buf *b)
+{
+	assert_int_equal(a->len, b->len);
+	if (a->len > 0)
+		assert_memory_equal(a->data, b->data, a->len);
+	assert_true(b->secret);
+}
+
+static void test_round_trip(void **state)
+{
+	struct service_config c, d;
+	struct error err;
+	struct buf b;
+
+	fill(&c);
+	buf_init_secret(&b, CONFIG_MAX);
+	if (service_config_encode(&c, &b, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(service_config_decode(b.data, b.len, &d, &err), 0);
+	assert_string_equal(d.session, "ns/db");
+	assert_string_equal(d.service, "mariadb");
+	assert_string_equal(d.mode, "simulation");
+	assert_string_equal(d.pwd, "/srv");
+	assert_int_equal(d.argc, 3);
+	assert_int_equal(d.envc, 2);
+	assert_int_equal(d.file_count, 3);
+	assert_int_equal(d.secret_count, 2);
+	assert_int_equal(d.warning_count, 1);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(c.argv[i].host, d.argv[i].host);
+		assert_same_bytes(&c.argv[i].value, &d.argv[i].value);
+		assert_string_equal(c.files[i].path, d.files[i].path);
+		assert_int_equal(c.files[i].mode, d.files[i].mode);
+		assert_int_equal(c.files[i].has_content, d.files[i].has_content);
+		assert_same_bytes(&c.files[i].content, &d.files[i].content);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		assert_string_equal(c.env[i].name, d.env[i].name);
+		assert_int_equal(c.env[i].host, d.env[i].host);
+		assert_same_bytes(&c.env[i].value, &d.env[i].value);
+		assert_string_equal(c.secrets[i].name, d.secrets[i].name);
+		assert_string_equal(c.secrets[i].kind, d.secrets[i].kind);
+		assert_same_bytes(&c.secrets[i].value, &d.secrets[i].value);
+	}
+	assert_string_equal(d.warnings[0], "simulated");
+	service_config_free(&d);
+	service_config_free(&d);
+	service_config_free(&c);
+	buf_free(&b);
+}
+
+static void test_many_elements(void **state)
+{
+	struct service_config c, d;
+	struct error err;
+	struct buf b;
+	char text[32];
+
+	fill(&c);
+	for (int i = 0; i < 3000; i++) {
+		struct config_value *v = service_config_add_arg(&c);
+
+		assert_non_null(v);
+		buf_printf(&v->value, "argument %d", i);
+	}
+	buf_init_secret(&b, CONFIG_MAX);
+	assert_int_equal(service_config_encode(&c, &b, &err), 0);
+	assert_int_equal(service_config_decode(b.data, b.len, &d, &err), 0);
+	assert_int_equal(d.argc, 3003);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(text, sizeof(text), "argument %d", i);
+		assert_string_equal(buf_cstr(&d.argv[3 + i].value), text);
+	}
+	service_config_free(&c);
+	service_config_free(&d);
+	buf_free(&b);
+}
+
+#define HEAD "\"session\":\"s\",\"service\":\"v\",\"pwd\":null"
+#define CONFIG(mode, argv, env, files, secrets, warnings)                                                    \
+	"{" HEAD ",\"mode\":\"" mode "\",\"argv\":[" argv "],\"env\":[" env "],\"files\":[" files            \
+	"],\"secrets\":[" secrets "],\"warnings\":[" warnings "]}"
+
+static const char good[] = CONFIG("none", "{\"value\":\"\"}", "", "", "", "");
+
+static const struct {
+	const char *json, *says;
+} bad[] = {
+	{"{}", "\"session\""},
+	{CONFIG("debug", "", "", "", "", ""), "simulation, hardware, none"},
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[]}", "\"warnings\""},
+	{"{\"session\":\"s\",\"service\":\"v\",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],"
+	 "\"secrets\":[],\"warnings\":[]}",
+		"\"pwd\""},
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":{},\"env\":[],\"files\":[],\"secrets\":[],\"warnings\":[]}",
+		"not an array"},
+	{"{" HEAD ",\"volumes\":[],\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],"
+		  "\"warnings\":[]}",
+		"unknown key \"volumes\""},
+	{CONFIG("none", "\"a\"", "", "", "", ""), "not a JSON object"},
+	{CONFIG("none", "{}", "", "", "", ""), "\"value\""},
+	{CONFIG("none", "{\"value\":\"YQA=\"}", "", "", "", ""), "NUL"},
+	{CONFIG("none", "{\"value\":\"YQ\"}", "", "", "", ""), "not base64"},
+	{CONFIG("none", "{\"value\":\"\",\"host\":1}", "", "", "", ""), "unknown key \"value\""},
+	{CONFIG("none", "{\"host\":0}", "", "", "", ""), "wanted 1 to"},
+	{CONFIG("none", "{\"host\":true}", "", "", "", ""), "not an integer"},
+	{CONFIG("none", "", "{\"name\":\"\",\"value\":\"\"}", "", "", ""), "not the name"},
+	{CONFIG("none", "", "{\"name\":\"A=B\",\"value\":\"\"}", "", "", ""), "not the name"},
+	{CONFIG("none", "", "{\"name\":\"A\",\"value\":\"AA==\"}", "", "", ""), "NUL"},
+	{CONFIG("none", "", "{\"name\":\"A\",\"host\":false}", "", "", ""), "not true"},
+	{CONFIG("none", "", "{\"name\":\"A\",\"host\":true,\"value\":\"\"}", "", "", ""),
+		"unknown key \"value\""},
+	{CONFIG("none", "", "{\"value\":\"\"}", "", "", ""), "\"name\""},
+	{CONFIG("none", "", "", "{\"path\":\"a\",\"content\":null,\"mode\":0}", "", ""), "not absolute"},
+	{CONFIG("none", "", "", "{\"path\":\"/a\",\"mode\":0}", "", ""), "\"content\""},
+	{CONFIG("none", "", "", "{\"path\":\"/a\",\"content\":null,\"mode\":4096}", "", ""),
+		"wanted 0 to 4095"},
+	{CONFIG("none", "", "", "{\"path\":\"/a\",\"content\":null,\"mode\":-1}", "", ""),
+		"wanted 0 to 4095"},
+	{CONFIG("none", "", "", "{\"path\":\"/a\",\"content\":null}", "", ""), "\"mode\""},
+	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"x509\",\"value\":\"\"}", ""),
+		"ascii nor binary"},
+	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"ascii\"}", ""), "\"value\""},
+	{CONFIG("none", "", "", "", "", "1"), "not a string"},
+};
+
+static void test_refused(void **state)
+{
+	struct service_config c;
+	struct error err;
+
+	assert_int_equal(service_config_decode(good, strlen(good), &c, &err), 0);
+	service_config_free(&c);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (service_config_decode(bad[i].json, strlen(bad[i].json), &c, &err) != -1)
+			fail_msg("taken: %s", bad[i].json);
+		if (!strstr(err.text, bad[i].says))
+			fail_msg("'%s' does not say '%s' about %s", err.text, bad[i].says, bad[i].json);
+	}
+	/* any cut of a good one */
+	for (size_t n = 0; n < strlen(good); n++)
+		assert_int_equal(service_config_decode(good, n, &c, &err), -1);
+}
+
+/* Errors name keys and places, never values. */
+static void test_errors_do_not_quote(void **state)
+{
+	static const char *const leaky[] = {
+		CONFIG("none", "{\"value\":\"topsecret!\"}", "", "", "", ""),
+		CONFIG("none", "{\"value\":\"dG9wc2VjcmV0\"} topsecret", "", "", "", ""),
+		CONFIG("none", "{\"value\":topsecret}", "", "", "", ""),
+		CONFIG("topsecret", "", "", "", "", ""),
+	};
+	struct service_config c;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof(leaky) / sizeof(leaky[0]); i++) {
+		assert_int_equal(service_config_decode(leaky[i], strlen(leaky[i]), &c, &err), -1);
+		assert_null(strstr(err.text, "topsecret"));
+	}
+}
+
+/* What CAS must not send is refused where it is made, too. */
+static void test_encode_refused(void **state)
+{
+	struct service_config c;
+	struct error err;
+	struct buf b;
+
+	buf_init_secret(&b, CONFIG_MAX);
+	fill(&c);
+	buf_putc(&c.argv[0].value, '\0');
+	assert_int_equal(service_config_encode(&c, &b, &err), -1);
+	assert_non_null(strstr(err.text, "argument 0"));
+	service_config_free(&c);
+	fill(&c);
+	buf_put(&c.env[0].value, "\0", 1);
+	assert_int_equal(service_config_encode(&c, &b, &err), -1);
+	assert_non_null(strstr(err.text, "variable KEY"));
+	service_config_free(&c);
+	fill(&c);
+	free(c.mode);
+	c.mode = strdup("relaxed");
+	assert_int_equal(service_config_encode(&c, &b, &err), -1);
+	service_config_free(&c);
+	fill(&c);
+	c.files[0].mode = 010000;
+	assert_int_equal(service_config_encode(&c, &b, &err), -1);
+	assert_int_equal(b.len, 0);
+	service_config_free(&c);
+	buf_free(&b);
+}
+
+#define MARKER_LEN 48
+#define MASK 0x5a
+
+/* Does the marker, given masked so that this text is not found itself, lie anywhere in writable memory? Reads freed blocks
+ * and red zones on purpose. */
+__attribute__((no_sanitize("address", "undefined"), noinline)) static bool in_range_of_memory(
+	const volatile uint8_t *from, const volatile uint8_t *to, const uint8_t *masked, size_t n)
+{
+	for (; from + n <= to; from++) {
+		size_t i = 0;
+
+		while (i < n && from[i] == (uint8_t)(masked[i] ^ MASK))
+			i++;
+		if (i == n)
+			return true;
+	}
+	return false;
+}
+
+static bool in_memory(const uint8_t *masked, size_t n)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	char line[512], mode[5];
+	bool found = false;
+
+	assert_non_null(maps);
+	while (!found && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || mode[0] != 'r' || mode[1] != 'w')
+			continue;
+		if (to - from > (256ul << 20)) /* the sanitizer's shadow */
+			continue;
+		found = in_range_of_memory((const uint8_t *)from, (const uint8_t *)to, masked, n);
+	}
+	fclose(maps);
+	return found;
+}
+
+static void mask(const void *p, size_t n, uint8_t *masked)
+{
+	for (size_t i = 0; i < n; i++)
+		masked[i] = ((const uint8_t *)p)[i] ^ MASK;
+}
+
+/* After decoding and freeing, neither the secret nor its base64 is left in this process: not in jansson's strings, not in
+ * its parser's buffers, not in ours. */
+static void test_nothing_stays_in_memory(void **state)
+{
+	uint8_t marker[MARKER_LEN], masked[MARKER_LEN], masked_text[MARKER_LEN / 3 * 4];
+	struct service_config c;
+	struct error err;
+	struct buf b, text;
+
+	json_wipe_install();
+	assert_int_equal(random_bytes(marker, sizeof(marker), &err), 0);
+	mask(marker, sizeof(marker), masked);
+	buf_init_secret(&text, 1000);
+	base64_encode(marker, sizeof(marker), &text);
+	mask(text.data, text.len, masked_text);
+	buf_free(&text);
+
+	fill(&c);
+	buf_put(&c.secrets[0].value, marker, sizeof(marker));
+	buf_truncate(&c.secrets[0].value, 0);
+	buf_put(&c.secrets[0].value, marker, sizeof(marker));
+	secret_wipe(marker, sizeof(marker));
+	buf_init_secret(&b, CONFIG_MAX);
+	assert_int_equal(service_config_encode(&c, &b, &err), 0);
+	service_config_free(&c);
+	assert_true(in_memory(masked_text, sizeof(masked_text))); /* b still holds it: the search works */
+	assert_int_equal(service_config_decode(b.data, b.len, &c, &err), 0);
+	buf_free(&b);
+	assert_true(in_memory(masked, sizeof(masked)));
+	assert_false(in_memory(masked_text, sizeof(masked_text)));
+	service_config_free(&c);
+	assert_false(in_memory(masked, sizeof(masked)));
+}
+
+/* The same for a message that is refused at its very end. */
+static void test_refused_message_is_wiped(void **state)
+{
+	uint8_t marker[MARKER_LEN], masked[MARKER_LEN], masked_text[MARKER_LEN / 3 * 4];
+	struct service_config c;
+	struct error err;
+	struct buf b;
+
+	assert_int_equal(random_bytes(marker, sizeof(marker), &err), 0);
+	mask(marker, sizeof(marker), masked);
+	buf_init_secret(&b, 10000);
+	buf_puts(&b, "{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[{\"name\":"
+			      "\"n\",\"kind\":\"binary\",\"value\":\"");
+	base64_encode(marker, sizeof(marker), &b);
+	mask(b.data + b.len - sizeof(masked_text), sizeof(masked_text), masked_text);
+	buf_puts(&b, "\"}],\"warnings\":[7]}");
+	secret_wipe(marker, sizeof(marker));
+	assert_int_equal(service_config_decode(b.data, b.len, &c, &err), -1);
+	assert_true(in_memory(masked_text, sizeof(masked_text)));
+	buf_free(&b);
+	assert_false(in_memory(masked_text, sizeof(masked_text)));
+	assert_false(in_memory(masked, sizeof(masked)));
+}
+
+static void test_json_free(void **state)
+{
+	json_malloc_t m;
+	json_free_t f;
+	json_t *o;
+	char *text;
+
+	json_wipe_install();
+	json_wipe_install();
+	json_get_alloc_funcs(&m, &f);
+	assert_ptr_equal(f, json_free);
+	json_free(NULL);
+	o = json_pack("{s:s}", "k", "v");
+	text = json_dumps(o, JSON_COMPACT);
+	assert_string_equal(text, "{\"k\":\"v\"}");
+	free(text); /* plain free goes too */
+	text = json_dumps(o, JSON_COMPACT);
+	json_free(text);
+	json_decref(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_many_elements),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_errors_do_not_quote),
+		cmocka_unit_test(test_encode_refused),
+		cmocka_unit_test(test_nothing_stays_in_memory),
+		cmocka_unit_test(test_refused_message_is_wiped),
+		cmocka_unit_test(test_json_free),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
