@@ -81,9 +81,12 @@ static int is_site(struct elf_ranges *e, const struct elf_segment *s, uint64_t v
 	return ret;
 }
 
+/* Doubtful places that are looked at one by one before the file is taken to be worth planning. */
+#define DOUBTS_MAX 1000
+
 /* Is there a site in the chunk, which lies at file offset chunk_off? 1, 0 or an error. */
-static int chunk_is_worthwhile(
-	struct elf_ranges *e, const struct elf_segment *s, const uint8_t *chunk, size_t n, uint64_t chunk_off)
+static int chunk_is_worthwhile(struct elf_ranges *e, const struct elf_segment *s, const uint8_t *chunk,
+	size_t n, uint64_t chunk_off, size_t *doubts)
 {
 	size_t at = 0;
 
@@ -94,6 +97,8 @@ static int chunk_is_worthwhile(
 			return err;
 		if (at == n)
 			return 0;
+		if (++*doubts > DOUBTS_MAX)
+			return 1;
 		err = is_site(e, s, s->vaddr + (chunk_off + at - s->off));
 		if (err != 0)
 			return err;
@@ -108,13 +113,14 @@ static int is_worthwhile(struct elf_ranges *e, const struct elf_segment *s, uint
 {
 	uint8_t *chunk = malloc(CHUNK);
 	int ret = chunk ? 0 : -ENOMEM;
+	size_t doubts = 0;
 
 	while (ret == 0 && from < to) {
 		size_t n = to - from < CHUNK ? to - from : CHUNK;
 
 		ret = elf_source_read(&e->src, from, chunk, n);
 		if (ret == 0)
-			ret = chunk_is_worthwhile(e, s, chunk, n, from);
+			ret = chunk_is_worthwhile(e, s, chunk, n, from, &doubts);
 		if (from + n == to)
 			break;
 		from += n - 2 * REWRITE_LOOK;

@@ -27,7 +27,7 @@ static void library_setup(void)
 
 int decoder_open(struct decoder *d)
 {
-	*d = (struct decoder){0};
+	*d = (struct decoder){.budget = DECODE_BUDGET};
 	pthread_once(&library_once, library_setup);
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &d->quick) != CS_ERR_OK)
 		return -ENOMEM;
@@ -224,11 +224,13 @@ int function_decode(struct function *f, struct decoder *d, const uint8_t *text, 
 		const uint8_t *at = p;
 		bool narrow;
 
-		if (!cs_disasm_iter(d->quick, &p, &left, &address, d->quick_insn) || p <= at || p - at > 15) {
+		if (d->budget < 16 || !cs_disasm_iter(d->quick, &p, &left, &address, d->quick_insn) ||
+			p <= at || p - at > 15) {
 			f->broken = true;
 			break;
 		}
 		in.len = (uint8_t)(p - at);
+		d->budget -= in.len;
 		in.kind = (uint8_t)classify(at, in.len, &narrow);
 		if (in.kind == INSN_JUMP || in.kind == INSN_BRANCH || in.kind == INSN_CALL) {
 			in.target = branch_target(at, in.len, in.off, in.kind);

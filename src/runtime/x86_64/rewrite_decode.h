@@ -34,7 +34,9 @@ struct insn {
 struct decoder {
 	csh quick, full; /* full knows operands */
 	cs_insn *quick_insn, *full_insn;
+	size_t budget; /* bytes that may yet be decoded: a malicious table cannot make planning take forever */
 };
+#define DECODE_BUDGET (32u << 20)
 
 struct function {
 	size_t start, end; /* offsets into the text */

@@ -180,9 +180,13 @@ int elf_ranges_open(struct elf_ranges *e, struct elf_source src)
 	int err;
 
 	*e = (struct elf_ranges){.src = src};
-	if (elf_source_read(&src, 0, &eh, sizeof eh) < 0 || memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 ||
-		eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_ident[EI_DATA] != ELFDATA2LSB ||
-		eh.e_machine != EM_X86_64)
+	if (src.size < sizeof eh)
+		return -ENOEXEC;
+	err = elf_source_read(&src, 0, &eh, sizeof eh);
+	if (err < 0)
+		return err;
+	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+		eh.e_ident[EI_DATA] != ELFDATA2LSB || eh.e_machine != EM_X86_64)
 		return -ENOEXEC;
 	err = open_segments(e, &eh);
 	if (err < 0) {

@@ -54,7 +54,7 @@ struct elf_ranges {
 	bool go_read;
 };
 
-/* 0, -ENOEXEC if the bytes are no ELF file for x86-64 with loadable segments, -ENOMEM. Only the headers and the search table are read. */
+/* 0; -ENOEXEC if the bytes are no ELF file for x86-64 with loadable segments; -EIO if they cannot be read. Only the headers and the search table are read. */
 __attribute__((warn_unused_result)) int elf_ranges_open(struct elf_ranges *e, struct elf_source src);
 void elf_ranges_close(struct elf_ranges *e);
 
