@@ -19,13 +19,17 @@ int listener_make_parents(const char *path, struct error *err)
 		return error_set(
 			err, ERR_LIMIT, "path of %zu bytes, wanted below %d", strlen(path), PATH_MAX);
 	strcpy(dir, path);
-	for (char *s = dir + 1; *dir && (s = strchr(s, '/')); s++) {
+	/* Peers of every user must get through, whatever this process keeps for itself. */
+	mode_t before = umask(022);
+	int rc = 0;
+	for (char *s = dir + 1; rc == 0 && *dir && (s = strchr(s, '/')); s++) {
 		*s = '\0';
 		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-			return error_set_errno(err, errno, "cannot make the directory %s", dir);
+			rc = error_set_errno(err, errno, "cannot make the directory %s", dir);
 		*s = '/';
 	}
-	return 0;
+	umask(before);
+	return rc;
 }
 
 /* Two that start at once must not take each other's fresh socket for a stale one: the directory is locked meanwhile. */

@@ -1,0 +1,332 @@
+/*
+ * A client of scone-las for tests/e2e/las_peer.sh, which passes this file to scone-las as the genuine runtime.
+ *
+ *   las_probe SOCKET evidence PLATFORM   ask, verify against the platform's key hash, and check every field
+ *   las_probe SOCKET private             the same question from a process that is not dumpable
+ *   las_probe SOCKET garbage|oversize|empty|wrong|slow|cut
+ *                                        break the protocol
+ *   las_probe SOCKET handover            connect here, send from a child
+ *   las_probe SOCKET change PROGRAM      connect here, become PROGRAM, then send
+ *   las_probe SOCKET traced              ask while a parent traces
+ *   las_probe SOCKET many N              hold N connections, then ask on one more
+ *   las_probe SOCKET time N              ask N times; prints the median in microseconds
+ *
+ * Prints "verified …" and exits 0, or prints the error LAS answered with and exits 1. 2: the test itself failed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "crypto/key.h"
+#include "evidence/verdict.h"
+#include "measure/measure.h"
+#include "wire/attest.h"
+#include "wire/las_client.h"
+
+#define TIMEOUT_MS 15000
+
+static const char *socket_path;
+
+static void broken(const char *what)
+{
+	fprintf(stderr, "las_probe: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static int answered(const struct error *err)
+{
+	printf("%s: %s\n", error_code_name(err->code), err->text);
+	return 1;
+}
+
+static int connect_las(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	strncpy(a.sun_path, socket_path, sizeof(a.sun_path) - 1);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		broken("connect");
+	return fd;
+}
+
+/* Whole frame of a well-formed request about this program. */
+static struct buf request_frame(void)
+{
+	uint8_t report_data[64];
+	struct manifest m;
+	struct buf body, frame;
+	struct error err;
+	memset(report_data, 9, sizeof(report_data));
+	manifest_init(&m);
+	buf_init(&body, LAS_FRAME_MAX);
+	buf_init(&frame, LAS_FRAME_MAX + 4);
+	if (manifest_add(&m, CODE_PROGRAM, "/bin/anything", report_data, &err) < 0 ||
+		las_request_encode(report_data, &m, &body, &err) < 0)
+		broken("request");
+	buf_put_block(&frame, body.data, body.len);
+	buf_free(&body);
+	manifest_free(&m);
+	return frame;
+}
+
+static int read_full(int fd, uint8_t *p, size_t n)
+{
+	while (n) {
+		ssize_t got = read(fd, p, n);
+		if (got <= 0)
+			return -1;
+		p += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Print what LAS answers on a connection. */
+static int read_answer(int fd)
+{
+	uint8_t head[4];
+	struct buf evidence;
+	struct error err;
+	if (read_full(fd, head, 4) < 0)
+		broken("no answer");
+	size_t n = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+	uint8_t *p = malloc(n);
+	if (!p || n > LAS_FRAME_MAX || read_full(fd, p, n) < 0)
+		broken("answer is cut off");
+	buf_init(&evidence, LAS_FRAME_MAX);
+	int rc = las_answer_decode(p, n, &evidence, &err);
+	printf("%s%s%s\n", rc < 0 ? error_code_name(err.code) : "evidence", rc < 0 ? ": " : "",
+		rc < 0 ? err.text : "");
+	/* One request a connection: nothing comes after the answer (a reset: LAS did not read all that was sent). */
+	ssize_t more = read(fd, head, 1);
+	if (more > 0 || (more < 0 && errno != ECONNRESET))
+		broken("the connection is still open");
+	buf_free(&evidence);
+	free(p);
+	close(fd);
+	return rc < 0;
+}
+
+static void send_all(int fd, const void *p, size_t n)
+{
+	if (send(fd, p, n, MSG_NOSIGNAL) != (ssize_t)n && errno != EPIPE)
+		broken("send");
+}
+
+static int send_and_read(const void *p, size_t n)
+{
+	int fd = connect_las();
+	send_all(fd, p, n);
+	return read_answer(fd);
+}
+
+static int own_digest(uint8_t ret[32])
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+	int rc = fd < 0 ? -1 : measure_fd(fd, ret, NULL, NULL);
+	close(fd);
+	return rc;
+}
+
+static int ask(const char *platform_text)
+{
+	uint8_t report_data[64], other[64], digest[32], root[32], want[32], platform[1][32];
+	char self[PATH_MAX];
+	struct manifest m;
+	struct buf evidence;
+	struct error err;
+	struct verdict v;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0)
+		broken("readlink");
+	self[n] = '\0';
+	buf_init(&evidence, LAS_FRAME_MAX);
+	if (random_bytes(report_data, sizeof(report_data), &err) < 0 || closure_compute(self, &m, &err) < 0 ||
+		own_digest(digest) < 0)
+		broken("measure");
+	manifest_root(&m, root);
+	measurement(digest, root, want);
+	if (las_client_evidence(socket_path, report_data, &m, TIMEOUT_MS, &evidence, &err) < 0)
+		return answered(&err);
+	if (key_hash_parse(platform_text, strlen(platform_text), platform[0], &err) < 0)
+		broken("platform");
+	struct verify_context ctx = {.now = (uint64_t)time(NULL),
+		.sim_platforms = (const uint8_t(*)[32])platform,
+		.sim_platform_count = 1,
+		.report_data = report_data};
+	if (evidence_verify(evidence.data, evidence.len, &ctx, &v, &err) < 0)
+		return answered(&err);
+	if (memcmp(v.runtime_digest, digest, 32) || memcmp(v.manifest_root, root, 32) ||
+		memcmp(v.measurement, want, 32) || v.debug || !v.simulated || v.tee != TEE_SIM) {
+		puts("evidence says another thing than was asked for");
+		return 2;
+	}
+	memcpy(other, report_data, sizeof(other));
+	other[0] ^= 1;
+	ctx.report_data = other;
+	if (evidence_verify(evidence.data, evidence.len, &ctx, &v, &err) == 0) {
+		puts("evidence verifies for report data that it was not made for");
+		return 2;
+	}
+	printf("verified %zu files\n", m.count);
+	manifest_free(&m);
+	buf_free(&evidence);
+	return 0;
+}
+
+/* The connecting process stays what it is; another one that has the socket sends. */
+static int handover(void)
+{
+	struct buf frame = request_frame();
+	int status, fd = connect_las();
+	pid_t child = fork();
+	if (child < 0)
+		broken("fork");
+	if (child == 0) {
+		send_all(fd, frame.data, frame.len);
+		exit(read_answer(fd));
+	}
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		broken("child");
+	return WEXITSTATUS(status);
+}
+
+/* First half as a genuine runtime, second half as PROGRAM: same process, same connection. */
+static int change(const char *program)
+{
+	char number[16];
+	struct buf frame = request_frame();
+	int fd = connect_las();
+	send_all(fd, frame.data, 10);
+	usleep(300000); /* LAS has looked by now */
+	snprintf(number, sizeof(number), "%d", fd);
+	execl(program, program, socket_path, "rest", number, (char *)NULL);
+	broken("exec");
+	return 2;
+}
+
+static int rest(const char *number)
+{
+	struct buf frame = request_frame();
+	int fd = atoi(number);
+	send_all(fd, frame.data + 10, frame.len - 10);
+	return read_answer(fd);
+}
+
+static int traced(void)
+{
+	int status;
+	pid_t child = fork();
+	if (child < 0)
+		broken("fork");
+	if (child == 0) {
+		struct buf frame = request_frame();
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
+			broken("ptrace");
+		raise(SIGSTOP);
+		exit(send_and_read(frame.data, frame.len));
+	}
+	while (waitpid(child, &status, 0) == child && WIFSTOPPED(status))
+		if (ptrace(PTRACE_CONT, child, 0, 0) < 0)
+			broken("ptrace");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 2;
+}
+
+static int many(int n)
+{
+	struct buf frame = request_frame();
+	for (int i = 0; i < n; i++)
+		send_all(connect_las(), frame.data, 5);
+	usleep(300000);
+	return send_and_read(frame.data, frame.len);
+}
+
+static int compare(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+	return (x > y) - (x < y);
+}
+
+static int measure_time(int n)
+{
+	long *us = calloc((size_t)n, sizeof(*us));
+	uint8_t data[64] = {0};
+	struct manifest m;
+	struct error err;
+	if (!us || closure_compute("/proc/self/exe", &m, &err) < 0)
+		broken("measure");
+	for (int i = 0; i < n; i++) {
+		struct timespec a, b;
+		struct buf evidence;
+		buf_init(&evidence, LAS_FRAME_MAX);
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		if (las_client_evidence(socket_path, data, &m, TIMEOUT_MS, &evidence, &err) < 0)
+			return answered(&err);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		us[i] = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
+		buf_free(&evidence);
+	}
+	qsort(us, (size_t)n, sizeof(*us), compare);
+	printf("%ld\n", us[n / 2]);
+	return 0;
+}
+
+static int break_protocol(const char *how)
+{
+	struct buf frame = request_frame();
+	static const uint8_t garbage[] = "\0\0\0\7garbage", oversize[] = "\0\x20\0\0{}", empty[] = "\0\0\0\0";
+	static const uint8_t wrong[] = "\0\0\0\22{\"op\":\"something\"}";
+	if (strcmp(how, "garbage") == 0)
+		return send_and_read(garbage, sizeof(garbage) - 1);
+	if (strcmp(how, "oversize") == 0)
+		return send_and_read(oversize, sizeof(oversize) - 1);
+	if (strcmp(how, "empty") == 0)
+		return send_and_read(empty, sizeof(empty) - 1);
+	if (strcmp(how, "wrong") == 0)
+		return send_and_read(wrong, sizeof(wrong) - 1);
+	if (strcmp(how, "slow") == 0)
+		return send_and_read(frame.data, 7);
+	if (strcmp(how, "cut") == 0) {
+		int fd = connect_las();
+		send_all(fd, frame.data, 7);
+		shutdown(fd, SHUT_WR);
+		return read_answer(fd);
+	}
+	fprintf(stderr, "las_probe: unknown mode %s\n", how);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	socket_path = argv[1];
+	const char *how = argv[2], *arg = argc > 3 ? argv[3] : "";
+	if (strcmp(how, "evidence") == 0)
+		return ask(arg);
+	if (strcmp(how, "private") == 0)
+		return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? 2 : ask(arg);
+	if (strcmp(how, "handover") == 0)
+		return handover();
+	if (strcmp(how, "change") == 0)
+		return change(arg);
+	if (strcmp(how, "rest") == 0)
+		return rest(arg);
+	if (strcmp(how, "traced") == 0)
+		return traced();
+	if (strcmp(how, "many") == 0)
+		return many(atoi(arg));
+	if (strcmp(how, "time") == 0)
+		return measure_time(atoi(arg));
+	return break_protocol(how);
+}
