@@ -19,6 +19,8 @@ import traceback
 BIN = os.path.abspath(os.environ.get('SCONE_BIN') or
                       os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../build/bin'))
 START_SECONDS = 30
+# No effect but on sanitized builds: what the sanitizer finds ends the process.
+os.environ.setdefault('UBSAN_OPTIONS', 'halt_on_error=1:print_stacktrace=1')
 
 
 class Checks:
