@@ -205,6 +205,32 @@ FUNC p_mov_flags
 	ret
 END p_mov_flags
 
+/* a call's tail that jumps away: the trampoline jumps there itself */
+FUNC p_tail_jump_far
+	mov	%edi, %eax
+	SITE TAIL
+	syscall
+	.byte 0xe9
+	.long p_tail_jump_target - . - 4
+END p_tail_jump_far
+	nop
+
+FUNC p_tail_jump_target
+	lea	1000(%rax), %rax
+	ret
+END p_tail_jump_target
+
+FUNC p_tail_jump_near
+	mov	%edi, %eax
+	jmp	2f
+1:	lea	2000(%rax), %rax
+	ret
+2:	SITE TAIL
+	syscall
+	jmp	1b
+END p_tail_jump_near
+	nop
+
 /* a function that lies a few bytes behind with real short branches of its own */
 FUNC p_tail_near_neighbour
 	mov	%edi, %eax
@@ -396,6 +422,13 @@ FUNC p_short_jump
 1:	ret
 END p_short_jump
 
+FUNC p_short_jump_indirect
+	mov	%edi, %eax
+	SITE SHORT
+	syscall
+	jmp	*pattern_pointer(%rip)
+END p_short_jump_indirect
+
 FUNC p_short_call
 	mov	%edi, %eax
 	SITE SHORT
@@ -582,6 +615,8 @@ pattern_entries_end:
 	.globl pattern_variable
 pattern_variable:
 	.long 7
+pattern_pointer:
+	.quad 0
 
 /*
  * The test's entry: performs the call natively, as the runtime's would, and goes on at rcx. Counts calls. Changes no register but rcx

@@ -89,7 +89,7 @@ static const struct insn *mov_before(const struct planner *p, size_t i)
 	return in;
 }
 
-/* Behind a final `ret` at text offset `from`: are the bytes up to `to` filler that nothing runs? */
+/* Behind a final `ret` or `jmp` at text offset `from`: are the bytes up to `to` filler that nothing runs? */
 static bool is_filler(struct planner *p, size_t from, size_t to)
 {
 	const uint8_t *text = p->text->bytes;
@@ -115,22 +115,32 @@ static bool is_filler(struct planner *p, size_t from, size_t to)
 	return true;
 }
 
+/* Length of `ret` or a direct `jmp`, with which the displaced code may end; else 0. */
+static size_t ending_len(const uint8_t *p, size_t left)
+{
+	if (p[0] == 0xc3)
+		return 1;
+	if (p[0] == 0xeb && left >= 2)
+		return 2;
+	return p[0] == 0xe9 && left >= 5 ? 5 : 0;
+}
+
 /* The window that would begin with a `syscall` at text offset `at`, going by the bytes alone: true and *ret if there is one.
- * *ret_code: the end of its instructions, before filler if the last is a return. */
+ * *ret_code: the end of its instructions, before filler if the last is a return or jump. */
 static bool tail_window(struct planner *p, size_t at, struct window *ret, size_t *ret_code)
 {
 	const uint8_t *text = p->text->bytes;
-	size_t len = SYSCALL_LEN;
+	size_t len = SYSCALL_LEN, ending = 0;
 	uint16_t bounds = 1;
-	bool returns = false;
 
-	while (len < JUMP_LEN && !returns) {
-		size_t n;
+	while (len < JUMP_LEN && !ending) {
+		size_t left, n;
 
 		if (at + len >= p->text->len)
 			return false;
-		returns = text[at + len] == 0xc3;
-		n = returns ? 1 : insn_movable_len(&p->decoder, text + at + len, p->text->len - at - len);
+		left = p->text->len - at - len;
+		ending = ending_len(text + at + len, left);
+		n = ending ? ending : insn_movable_len(&p->decoder, text + at + len, left);
 		if (n == 0 || len + n > REWRITE_WINDOW_MAX)
 			return false;
 		bounds |= (uint16_t)(1u << len);

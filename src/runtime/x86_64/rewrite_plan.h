@@ -5,7 +5,8 @@
  *
  * A site gets one of two forms. The window is the bytes that the jump (and filler) will cover.
  *   REWRITE_MOV   window = `mov $imm32,%eax` (5 bytes) or `mov $imm32,%rax` (7 bytes) right before the `syscall`, which stays
- *   REWRITE_TAIL  window = the `syscall` and the instructions behind it, at least 5 bytes, none of which depends on where it lies
+ *   REWRITE_TAIL  window = the `syscall` and the instructions behind it, at least 5 bytes, none of which depends on where it lies,
+ *                 but for a direct `jmp` as the last
  */
 #ifndef SCONE_RUNTIME_REWRITE_PLAN_H
 #define SCONE_RUNTIME_REWRITE_PLAN_H

@@ -11,6 +11,8 @@
 #define HEAD_LEN                                                                                             \
 	(LEA_LEN + JUMP_SLOT_LEN) /* of a REWRITE_TAIL trampoline, before the displaced instructions */
 #define RET 0xc3
+#define JUMP_REL8 0xeb
+#define JUMP_REL32 0xe9
 #define INT3 0xcc
 #define GRANULES (SLOT_BLOCK / SLOT_ALIGN)
 
@@ -92,20 +94,47 @@ static bool put_rel32(uint8_t *at, uint64_t end, uint64_t target)
 	return rel == v;
 }
 
-/* Length of the code in the window that the trampoline repeats: all of it, or up to a final ret. */
-static size_t displaced_end(const struct rewrite_site *site, bool *ret_returns)
+/* The window's code that the trampoline repeats as it is: its end. *ret_next: where it goes on from there; 0 if it ends in a return. */
+static size_t displaced_end(const struct rewrite_site *site, uint64_t native, uint64_t *ret_next)
 {
 	size_t last = 31 - (size_t)__builtin_clz(site->bounds);
+	const uint8_t *p = site->bytes + last;
+	int32_t rel;
 
-	*ret_returns = site->bytes[last] == RET;
-	return *ret_returns ? last + 1 : site->len;
+	switch (p[0]) {
+	case RET:
+		*ret_next = 0;
+		return last + 1;
+	case JUMP_REL8:
+		*ret_next = native + last + 2 + (uint64_t)(int64_t)(int8_t)p[1];
+		return last;
+	case JUMP_REL32:
+		memcpy(&rel, p + 1, sizeof rel);
+		*ret_next = native + last + JUMP_LEN + (uint64_t)(int64_t)rel;
+		return last;
+	}
+	*ret_next = native + site->len;
+	return site->len;
+}
+
+static void emit_tail(const struct slot *slot, const struct rewrite_site *site, uint8_t *out, bool *ok)
+{
+	uint64_t next;
+	size_t n = displaced_end(site, slot->native, &next) - SYSCALL_LEN;
+
+	memcpy(out, site->bytes + SYSCALL_LEN, n);
+	if (next == 0)
+		return;
+	out[n] = JUMP_REL32;
+	n += JUMP_LEN;
+	*ok = put_rel32(out + n - 4, slot->tramp + HEAD_LEN + n, next) && *ok;
 }
 
 bool slot_emit(const struct slot *slot, const struct rewrite_site *site, uint64_t entry_pointer,
 	uint8_t out[SLOT_LEN])
 {
-	bool tail = slot->form == REWRITE_TAIL, returns = true, ok;
-	size_t n = 0, end;
+	bool tail = slot->form == REWRITE_TAIL, ok;
+	size_t n = 0;
 
 	memset(out, INT3, SLOT_LEN);
 	if (!tail) {
@@ -121,23 +150,15 @@ bool slot_emit(const struct slot *slot, const struct rewrite_site *site, uint64_
 	memcpy(out + n, "\xff\x25", 2);
 	n += JUMP_SLOT_LEN;
 	ok = put_rel32(out + n - 4, slot->tramp + n, entry_pointer) && ok;
-	if (tail) {
-		end = displaced_end(site, &returns);
-		memcpy(out + n, site->bytes + SYSCALL_LEN, end - SYSCALL_LEN);
-		n += end - SYSCALL_LEN;
-	}
-	if (!returns) {
-		out[n] = 0xe9;
-		n += JUMP_LEN;
-		ok = put_rel32(out + n - 4, slot->tramp + n, slot->native + site->len) && ok;
-	}
+	if (tail)
+		emit_tail(slot, site, out + n, &ok);
 	return ok && put_rel32((uint8_t[4]){0}, slot->native + JUMP_LEN, slot->tramp);
 }
 
 void slot_window(const struct slot *slot, uint8_t out[REWRITE_WINDOW_MAX])
 {
 	memset(out, INT3, REWRITE_WINDOW_MAX);
-	out[0] = 0xe9;
+	out[0] = JUMP_REL32;
 	put_rel32(out + 1, slot->native + JUMP_LEN, slot->tramp);
 }
 
