@@ -74,7 +74,8 @@ static bool is_runtime(const char *path)
 	struct stat a, b;
 
 	return !host_call4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&a, 0) &&
-		!host_call4(SYS_newfstatat, AT_FDCWD, (long)SELF_EXE, (long)&b, 0) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	       !host_call4(SYS_newfstatat, AT_FDCWD, (long)SELF_EXE, (long)&b, 0) && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
 }
 
 static long host_exec(char **argv, char **envp)
@@ -92,7 +93,8 @@ static long do_exec(struct launch *l, struct thread *t)
 	long fd, rc;
 
 	if (is_runtime(l->path))
-		return host_exec(l->argv, l->envp); /* a fresh start of the runtime, which the program asks for */
+		return host_exec(
+			l->argv, l->envp); /* a fresh start of the runtime, which the program asks for */
 	fd = launch_write_state(l, t->proc);
 	if (fd < 0)
 		return fd;

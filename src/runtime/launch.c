@@ -90,7 +90,9 @@ static int check_elf(int fd, const struct stat *st)
 	if (elf_open(&src, &e, NULL))
 		return -ENOEXEC;
 	if (!elf_interp(&e, &interp, NULL)) {
-		rc = interp ? (int)host_call4(SYS_faccessat2, AT_FDCWD, (long)interp, 1 /* X_OK */, AT_EACCESS_FLAG) : 0;
+		rc = interp ? (int)host_call4(
+				      SYS_faccessat2, AT_FDCWD, (long)interp, 1 /* X_OK */, AT_EACCESS_FLAG)
+			    : 0;
 		if (rc == -EACCES || rc == -ENOENT || !host_failed(rc))
 			rc = rc < 0 ? rc : 0;
 	}
@@ -218,7 +220,8 @@ static int fd_with(const struct buf *b, bool secret)
 	memcpy((void *)addr, b->data, b->len);
 	host_munmap((void *)addr, b->len);
 	if (sealed)
-		host_call3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+		host_call3(
+			SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 	return (int)fd;
 }
 
@@ -269,7 +272,8 @@ static int decode(struct rd *r, struct launch *l, struct process *p)
 	runtime.stats = rd_u8(r);
 	l->execfn = take_string(r);
 	l->path = take_string(r);
-	if (!l->execfn || !l->path || take_strings(r, &l->argv, &l->argc) || take_strings(r, &l->envp, &l->envc))
+	if (!l->execfn || !l->path || take_strings(r, &l->argv, &l->argc) ||
+		take_strings(r, &l->envp, &l->envc))
 		return -1;
 	if (shields_decode(p, r) || code_decode(r))
 		return -1;
@@ -284,7 +288,8 @@ int launch_read_state(int fd, struct launch *ret, struct process *p, struct erro
 	int rc;
 
 	if (host_fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_MAX)
-		return error_set(err, ERR_INPUT, "%s names descriptor %d, which holds no state of a runtime", LAUNCH_ENV, fd);
+		return error_set(err, ERR_INPUT, "%s names descriptor %d, which holds no state of a runtime",
+			LAUNCH_ENV, fd);
 	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (host_failed(addr))
 		return error_set_errno(err, (int)-addr, "map the state in descriptor %d", fd);

@@ -8,14 +8,16 @@
 #include "core/error.h"
 #include "runtime/runtime.h"
 
-#define LAUNCH_ENV "SCONE_EXEC_FD" /* the only environment variable of a re-executed runtime: number of the state's descriptor */
-#define LAUNCH_ARGS_MAX (6 * 1024 * 1024) /* bytes of all argument and environment strings, as Linux' upper limit */
-#define LAUNCH_STRING_MAX (128 * 1024)	  /* one string, as Linux' MAX_ARG_STRLEN */
+#define LAUNCH_ENV                                                                                           \
+	"SCONE_EXEC_FD" /* the only environment variable of a re-executed runtime: number of the state's descriptor */
+#define LAUNCH_ARGS_MAX                                                                                      \
+	(6 * 1024 * 1024) /* bytes of all argument and environment strings, as Linux' upper limit */
+#define LAUNCH_STRING_MAX (128 * 1024) /* one string, as Linux' MAX_ARG_STRLEN */
 
 struct launch {
 	char *execfn; /* as the caller of execve named it: AT_EXECFN */
-	char *path;   /* the ELF file to load, after `#!` lines; absolute, symlinks resolved */
-	char **argv;  /* NULL-terminated, owned, as the program sees them */
+	char *path; /* the ELF file to load, after `#!` lines; absolute, symlinks resolved */
+	char **argv; /* NULL-terminated, owned, as the program sees them */
 	char **envp;
 	size_t argc, envc;
 };

@@ -41,7 +41,8 @@ static int pread_fd(void *ctx, uint64_t off, void *p, size_t n)
 
 static int prot_of(uint32_t flags)
 {
-	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
+	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) |
+	       (flags & PF_X ? PROT_EXEC : 0);
 }
 
 /* Reserve the whole range of an image before anything is placed near it. Returns its address or -errno. */
@@ -54,9 +55,11 @@ static long reserve(uint64_t hint, uint64_t span, uint64_t align, bool fixed)
 		return host_mmap((void *)hint, span, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
 	if (align < PAGE)
 		align = PAGE;
-	addr = host_mmap((void *)((hint + align - 1) & ~(align - 1)), span + align - PAGE, PROT_NONE, flags, -1, 0);
+	addr = host_mmap(
+		(void *)((hint + align - 1) & ~(align - 1)), span + align - PAGE, PROT_NONE, flags, -1, 0);
 	if (!host_failed(addr)) {
-		uint64_t start = ((uint64_t)addr + align - 1) & ~(align - 1), got_end = (uint64_t)addr + span + align - PAGE;
+		uint64_t start = ((uint64_t)addr + align - 1) & ~(align - 1),
+			 got_end = (uint64_t)addr + span + align - PAGE;
 
 		if (start > (uint64_t)addr)
 			host_munmap((void *)addr, start - (uint64_t)addr);
@@ -89,7 +92,8 @@ static int map_segment(const struct mapped *m, const Elf64_Phdr *ph, int fd)
 	if (mem_end > file_end && ph->p_filesz && (prot & PROT_WRITE) && mapped_end > file_end)
 		memset((void *)file_end, 0, mapped_end - file_end);
 	if (PAGE_UP(mem_end) > mapped_end) {
-		rc = host_mmap((void *)mapped_end, PAGE_UP(mem_end) - mapped_end, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		rc = host_mmap((void *)mapped_end, PAGE_UP(mem_end) - mapped_end, prot,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (host_failed(rc))
 			return (int)rc;
 	}
@@ -104,13 +108,15 @@ static uint64_t phdr_address(const struct elf *e, uint64_t bias)
 		return bias + ph->p_vaddr;
 	for (int i = 0; i < e->header.e_phnum; i++) {
 		ph = &e->phdr[i];
-		if (ph->p_type == PT_LOAD && e->header.e_phoff >= ph->p_offset && e->header.e_phoff < ph->p_offset + ph->p_filesz)
+		if (ph->p_type == PT_LOAD && e->header.e_phoff >= ph->p_offset &&
+			e->header.e_phoff < ph->p_offset + ph->p_filesz)
 			return bias + ph->p_vaddr + e->header.e_phoff - ph->p_offset;
 	}
 	return 0;
 }
 
-static int map_image(const char *path, int fd, const struct elf *e, uint64_t hint, struct mapped *ret, struct error *err)
+static int map_image(
+	const char *path, int fd, const struct elf *e, uint64_t hint, struct mapped *ret, struct error *err)
 {
 	uint64_t low = UINT64_MAX, high = 0, align = PAGE;
 	long at;
@@ -132,7 +138,8 @@ static int map_image(const char *path, int fd, const struct elf *e, uint64_t hin
 	else
 		at = reserve(hint, high - low, align, false);
 	if (host_failed(at))
-		return error_set_errno(err, (int)-at, "%s: reserve %llu bytes at %#llx", path, (unsigned long long)(high - low),
+		return error_set_errno(err, (int)-at, "%s: reserve %llu bytes at %#llx", path,
+			(unsigned long long)(high - low),
 			(unsigned long long)(e->header.e_type == ET_EXEC ? low : hint));
 	ret->bias = (uint64_t)at - low;
 	ret->start = (uint64_t)at;
@@ -180,7 +187,8 @@ static int map_file(const char *path, uint64_t hint, struct mapped *ret, char **
 static int make_brk(uint64_t after)
 {
 	for (uint64_t size = BRK_RESERVE; size >= BRK_LEAST; size /= 4) {
-		long at = host_mmap((void *)after, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		long at = host_mmap(
+			(void *)after, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 		if (host_failed(at))
 			continue;
@@ -263,7 +271,8 @@ struct program {
 };
 
 /* One entry of the program's auxiliary vector; false: leave it out. */
-static bool aux_entry(uint64_t type, uint64_t *value, const struct program *p, uint64_t execfn, uint64_t random, uint64_t platform)
+static bool aux_entry(uint64_t type, uint64_t *value, const struct program *p, uint64_t execfn,
+	uint64_t random, uint64_t platform)
 {
 	switch (type) {
 	case AT_PHDR:
@@ -296,8 +305,9 @@ static bool aux_entry(uint64_t type, uint64_t *value, const struct program *p, u
 	return true;
 }
 
-static void put_vectors(const struct launch *l, const uint64_t *host_auxv, const struct program *p, uint64_t *words, const uint64_t *args,
-	const uint64_t *envs, uint64_t execfn, uint64_t random, uint64_t platform)
+static void put_vectors(const struct launch *l, const uint64_t *host_auxv, const struct program *p,
+	uint64_t *words, const uint64_t *args, const uint64_t *envs, uint64_t execfn, uint64_t random,
+	uint64_t platform)
 {
 	*words++ = l->argc;
 	for (size_t i = 0; i < l->argc; i++)
@@ -327,17 +337,21 @@ static size_t aux_count(const uint64_t *auxv)
 	return n;
 }
 
-static int make_stack(const struct launch *l, const uint64_t *host_auxv, const struct program *p, uint64_t *ret_sp, struct error *err)
+static int make_stack(const struct launch *l, const uint64_t *host_auxv, const struct program *p,
+	uint64_t *ret_sp, struct error *err)
 {
-	uint64_t size = stack_size(string_bytes(l)), execfn, random, platform, words, *args = calloc(l->argc + l->envc + 1, sizeof(uint64_t));
-	long at = host_mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	uint64_t size = stack_size(string_bytes(l)), execfn, random, platform, words,
+		 *args = calloc(l->argc + l->envc + 1, sizeof(uint64_t));
+	long at = host_mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	struct stack s = {.low = (uint64_t)at + PAGE, .sp = (uint64_t)at + PAGE + size - 8};
 	uint8_t seed[16];
 	bool ok = true;
 
 	if (!args || host_failed(at) || random_bytes(seed, sizeof(seed), err)) {
 		free(args);
-		return error_set(err, ERR_NOMEM, "no memory for a stack of %llu bytes", (unsigned long long)size);
+		return error_set(
+			err, ERR_NOMEM, "no memory for a stack of %llu bytes", (unsigned long long)size);
 	}
 	host_mprotect((void *)at, PAGE, PROT_NONE);
 	execfn = push_bytes(&s, l->execfn, strlen(l->execfn) + 1);
@@ -350,13 +364,15 @@ static int make_stack(const struct launch *l, const uint64_t *host_auxv, const s
 	words = 1 + l->argc + 1 + l->envc + 1 + 2 * aux_count(host_auxv);
 	s.sp = (s.sp - words * 8) & ~15ULL;
 	if (ok && execfn && platform && random && s.sp > s.low)
-		put_vectors(l, host_auxv, p, (uint64_t *)s.sp, args, args + l->argc, execfn, random, platform);
+		put_vectors(
+			l, host_auxv, p, (uint64_t *)s.sp, args, args + l->argc, execfn, random, platform);
 	else
 		ok = false;
 	free(args);
 	if (!ok)
-		return error_set(err, ERR_LIMIT, "%zu arguments and %zu environment strings do not fit a stack of %llu bytes", l->argc, l->envc,
-			(unsigned long long)size);
+		return error_set(err, ERR_LIMIT,
+			"%zu arguments and %zu environment strings do not fit a stack of %llu bytes", l->argc,
+			l->envc, (unsigned long long)size);
 	*ret_sp = s.sp;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/log.h"
+#include "crypto/key.h"
 #include "runtime/attest.h"
 #include "runtime/code.h"
 #include "runtime/config.h"
@@ -22,9 +23,10 @@
 #include "runtime/signal.h"
 #include "runtime/stats.h"
 #include "runtime/thread.h"
+#include "wire/las_client.h"
 
-#define EXIT_RUNTIME 125   /* the runtime itself failed: usage, attestation, configuration */
-#define EXIT_NOT_RUN 126   /* found, but cannot be run */
+#define EXIT_RUNTIME 125 /* the runtime itself failed: usage, attestation, configuration */
+#define EXIT_NOT_RUN 126 /* found, but cannot be run */
 #define EXIT_NOT_FOUND 127 /* no such program */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -38,10 +40,13 @@ struct options {
 static struct process process;
 
 static const char usage_text[] =
-	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH --las SOCKET --config-id SESSION/SERVICE] -- PROGRAM [ARG...]\n"
+	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH --las SOCKET --config-id SESSION/SERVICE] -- "
+	"PROGRAM [ARG...]\n"
 	"\n"
-	"Runs PROGRAM in its own process, with the system calls of PROGRAM intercepted. With --config-id the\n"
-	"program is measured and attested first and gets arguments, environment, files and secrets from CAS;\n"
+	"Runs PROGRAM in its own process, with the system calls of PROGRAM intercepted. With --config-id "
+	"the\n"
+	"program is measured and attested first and gets arguments, environment, files and secrets from "
+	"CAS;\n"
 	"without it the program is passed through, unattested. `scone run` finds address and key by itself.\n"
 	"\n"
 	"  --cas IP:PORT      address of CAS, numeric\n"
@@ -61,8 +66,9 @@ static int fail(const struct error *err, int status)
 
 static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
 {
-	static const struct option table[] = {{"cas", required_argument, NULL, 'c'}, {"cas-key", required_argument, NULL, 'k'},
-		{"las", required_argument, NULL, 'l'}, {"config-id", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'},
+	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
+		{"cas-key", required_argument, NULL, 'k'}, {"las", required_argument, NULL, 'l'},
+		{"config-id", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
 	int opt;
@@ -102,7 +108,10 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 	if (!o->program[0])
 		return log_error("no PROGRAM given; see --help"), -1;
 	if (o->attest.config_id && (!o->attest.cas || !o->attest.has_cas_key))
-		return log_error("--config-id %s needs --cas and --cas-key: a CAS whose key is not known cannot be trusted", o->attest.config_id), -1;
+		return log_error("--config-id %s needs --cas and --cas-key: a CAS whose key is not known "
+				 "cannot be trusted",
+			       o->attest.config_id),
+		       -1;
 	return 0;
 }
 
@@ -130,7 +139,8 @@ static int find_program(struct launch *l, const char *name)
 	for (p = path && *path ? path : DEFAULT_PATH;; p++) {
 		size_t n = strcspn(p, ":");
 
-		if ((size_t)snprintf(full, sizeof(full), "%.*s%s%s", (int)n, p, n ? "/" : "./", name) < sizeof(full)) {
+		if ((size_t)snprintf(full, sizeof(full), "%.*s%s%s", (int)n, p, n ? "/" : "./", name) <
+			sizeof(full)) {
 			free(l->execfn);
 			l->execfn = strdup(full);
 			rc = l->execfn ? launch_resolve(l, AT_FDCWD) : -ENOMEM;
@@ -205,12 +215,14 @@ static size_t count(char **v)
 }
 
 /* Put the service's own arguments, environment, directory and files in the place of the host's. */
-static int configure(const struct service_config *config, const struct options *o, char **env, struct launch *l, struct error *err)
+static int configure(const struct service_config *config, const struct options *o, char **env,
+	struct launch *l, struct error *err)
 {
 	struct injected_table *files = NULL;
 	struct launch own = {.execfn = strdup(l->execfn)};
 	char *pwd = NULL;
-	int rc = own.execfn ? config_apply(config, o->program, env, &own.argv, &own.envp, &pwd, &files, err) : -1;
+	int rc = own.execfn ? config_apply(config, o->program, env, &own.argv, &own.envp, &pwd, &files, err)
+			    : -1;
 
 	launch_free(l);
 	*l = own;
@@ -275,7 +287,8 @@ static int enter(struct launch *l, const uint64_t *auxv)
 	/* As after execve: SSE control word and x87 in their initial state. */
 	*(uint16_t *)t.xsave = 0x37f;
 	*(uint32_t *)((uint8_t *)t.xsave + 24) = 0x1f80;
-	*(uint64_t *)((uint8_t *)t.xsave + 512) = 2; /* XSTATE_BV: take MXCSR from the image, all else initial */
+	*(uint64_t *)((uint8_t *)t.xsave + 512) =
+		2; /* XSTATE_BV: take MXCSR from the image, all else initial */
 	t.regs = &regs;
 	t.is_leader = true;
 	t.sigmask = before;
@@ -284,7 +297,9 @@ static int enter(struct launch *l, const uint64_t *auxv)
 	signal_start(&process);
 	rc = thread_adopt(&t);
 	if (rc) {
-		log_error("syscall user dispatch: %s (Linux 5.11 or newer with CONFIG_GENERIC_ENTRY is needed)", strerror(-rc));
+		log_error(
+			"syscall user dispatch: %s (Linux 5.11 or newer with CONFIG_GENERIC_ENTRY is needed)",
+			strerror(-rc));
 		return EXIT_RUNTIME;
 	}
 	host_call2(SYS_set_robust_list, 0, 24);
@@ -347,7 +362,8 @@ int main(int argc, char **argv, char **env)
 		log_error("this machine cannot run the runtime: %s", reason);
 		return EXIT_RUNTIME;
 	}
-	if (!state && (o.attest.config_id ? launch_attested(&o, env, &l, &status) : launch_plain(&o, env, &l, &status)))
+	if (!state && (o.attest.config_id ? launch_attested(&o, env, &l, &status)
+					  : launch_plain(&o, env, &l, &status)))
 		return status;
 	if (runtime.stats)
 		stats_start();

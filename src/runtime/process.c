@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "runtime/code.h"
+#include "runtime/process.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
 #include "runtime/sys/table.h"
@@ -16,8 +17,6 @@
 
 #define VFORK_STACK (1024 * 1024)
 #define CLONE_SIGNAL_MASK 0xffULL
-
-long thread_clone(struct regs *r, struct thread *t);
 
 /* In the child of a fork: it has one thread, the copy of the caller, and no signals waiting. */
 static void child_setup(struct regs *r, struct thread *t, uint64_t flags, uint64_t ctid, uint64_t tls)
@@ -47,8 +46,10 @@ static void put_parent_tid(uint64_t flags, uint64_t ptid, long pid)
 /* glibc's fork leaves its allocator and thread list usable in the child; it knows one kind of child only. */
 static long host_fork(uint64_t flags, uint64_t ptid)
 {
-	const uint64_t by_libc = CLONE_SIGNAL_MASK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS;
-	uint64_t rest = flags & ~(CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS);
+	const uint64_t by_libc = CLONE_SIGNAL_MASK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
+				 CLONE_CHILD_CLEARTID | CLONE_SETTLS;
+	uint64_t rest =
+		flags & ~(CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS);
 	long pid;
 
 	if ((flags & CLONE_SIGNAL_MASK) == SIGCHLD && !(flags & ~by_libc)) {
@@ -58,7 +59,8 @@ static long host_fork(uint64_t flags, uint64_t ptid)
 	return host_call5(SYS_clone, (long)rest, 0, (long)ptid, 0, 0);
 }
 
-static long do_fork(struct regs *r, struct thread *t, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls)
+static long do_fork(struct regs *r, struct thread *t, uint64_t flags, uint64_t stack, uint64_t ptid,
+	uint64_t ctid, uint64_t tls)
 {
 	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
 	long pid;
@@ -95,9 +97,11 @@ static size_t vfork_area_size(void)
 	return ((sizeof(struct vfork_area) + 63) & ~63UL) + thread_area_size() + VFORK_STACK;
 }
 
-static struct vfork_area *vfork_prepare(const struct regs *r, const struct thread *t, uint64_t stack, uint64_t tls)
+static struct vfork_area *vfork_prepare(
+	const struct regs *r, const struct thread *t, uint64_t stack, uint64_t tls)
 {
-	long at = host_mmap(NULL, vfork_area_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = host_mmap(NULL, vfork_area_size(), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct vfork_area *a = (struct vfork_area *)at;
 	uint8_t *area = (uint8_t *)at + ((sizeof(*a) + 63) & ~63UL);
 	uint64_t top = (uint64_t)at + vfork_area_size();
@@ -136,17 +140,21 @@ void scone_vfork_child(struct thread *t)
 	signal_apply_mask(t);
 }
 
-static long do_vfork(struct regs *r, struct thread *t, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls)
+static long do_vfork(struct regs *r, struct thread *t, uint64_t flags, uint64_t stack, uint64_t ptid,
+	uint64_t ctid, uint64_t tls)
 {
-	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, passed = CLONE_VM | CLONE_VFORK | CLONE_SIGNAL_MASK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-		CLONE_CHILD_CLEARTID | CLONE_FS | CLONE_FILES | CLONE_PARENT | CLONE_PIDFD;
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, passed = CLONE_VM | CLONE_VFORK | CLONE_SIGNAL_MASK |
+							    CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
+							    CLONE_CHILD_CLEARTID | CLONE_FS | CLONE_FILES |
+							    CLONE_PARENT | CLONE_PIDFD;
 	struct vfork_area *a = vfork_prepare(r, t, stack, tls);
 	long child;
 
 	if (!a)
 		return -ENOMEM;
 	host_sigmask(SIG_SETMASK, &none, NULL);
-	child = scone_clone_vm((long)(flags & passed), (void *)(((uint64_t)a->thread.regs) & ~63UL), &a->thread, (long)ptid, (long)ctid);
+	child = scone_clone_vm((long)(flags & passed), (void *)(((uint64_t)a->thread.regs) & ~63UL),
+		&a->thread, (long)ptid, (long)ctid);
 	shields_drop(&a->process);
 	host_munmap(a, vfork_area_size());
 	signal_apply_mask(t);

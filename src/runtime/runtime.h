@@ -17,12 +17,12 @@
 /* Registers of the program at a system call. Offsets are known to x86_64/entry.S. */
 struct regs {
 	uint64_t r15, r14, r13, r12, rbp, rbx, r10, r9, r8, rdx, rsi, rdi; /* 0 .. 88 */
-	uint64_t rax;							   /* 96: in: number; out: result */
-	uint64_t nr;							   /* 104: the number, kept */
-	uint64_t rip;							   /* 112: where the program goes on */
-	uint64_t rflags;						   /* 120 */
-	uint64_t rsp;							   /* 128 */
-	uint64_t fs;							   /* 136: FS base of the program */
+	uint64_t rax; /* 96: in: number; out: result */
+	uint64_t nr; /* 104: the number, kept */
+	uint64_t rip; /* 112: where the program goes on */
+	uint64_t rflags; /* 120 */
+	uint64_t rsp; /* 128 */
+	uint64_t fs; /* 136: FS base of the program */
 };
 static_assert(offsetof(struct regs, fs) == 136, "entry.S");
 
@@ -53,24 +53,24 @@ struct kernel_stack {
 struct process;
 
 struct thread {
-	struct thread *self;	/* 0: GS points here */
-	struct regs *regs;	/* 8: the runtime's stack begins right below */
-	uint64_t host_fs;	/* 16: FS base of the runtime in this thread */
-	uint32_t pending;	/* 24: signals taken while in the runtime and not yet given to the program */
+	struct thread *self; /* 0: GS points here */
+	struct regs *regs; /* 8: the runtime's stack begins right below */
+	uint64_t host_fs; /* 16: FS base of the runtime in this thread */
+	uint32_t pending; /* 24: signals taken while in the runtime and not yet given to the program */
 	uint32_t pad;
-	uint64_t scratch;	/* 32 */
-	void *xsave;		/* 40: program's vector state while slow handlers run; 64-byte aligned */
-	uint64_t leave_sp;	/* 48: runtime stack pointer to return to when the thread ends */
-	struct process *proc;	/* 56 */
+	uint64_t scratch; /* 32 */
+	void *xsave; /* 40: program's vector state while slow handlers run; 64-byte aligned */
+	uint64_t leave_sp; /* 48: runtime stack pointer to return to when the thread ends */
+	struct process *proc; /* 56 */
 
 	int tid;
-	bool is_leader;		/* thread group leader, or a child process' only thread: ends by a raw exit */
-	bool is_vfork;		/* child that shares its parent's memory */
-	uint64_t sigmask;	/* as the program sees it */
+	bool is_leader; /* thread group leader, or a child process' only thread: ends by a raw exit */
+	bool is_vfork; /* child that shares its parent's memory */
+	uint64_t sigmask; /* as the program sees it */
 	struct kernel_stack altstack; /* the program's, virtual */
 	struct kernel_stack host_altstack;
-	uint64_t clear_tid;	/* program's word, 0: none */
-	uint64_t rseq_addr;	/* registered by the program, 0: none */
+	uint64_t clear_tid; /* program's word, 0: none */
+	uint64_t rseq_addr; /* registered by the program, 0: none */
 	uint32_t rseq_len, rseq_sig;
 	siginfo_t pending_info[PENDING_MAX];
 	int deliver_fault;
@@ -81,22 +81,22 @@ static_assert(offsetof(struct thread, proc) == 56, "entry.S");
 
 struct process {
 	struct kernel_sigaction sigactions[65]; /* by number */
-	uint64_t sig_known;			/* bit: sigactions[n] reflects the kernel's */
+	uint64_t sig_known; /* bit: sigactions[n] reflects the kernel's */
 	/* Descriptors that a shield serves: bit set means the slow handler looks. One bit per descriptor below FD_TRACK_MAX. */
-	uint64_t *fd_bits;			/* NULL while there are none */
-	bool path_rules;			/* some path is served by a shield: every path call takes the slow way */
-	struct fd_table *fds;			/* what the bits stand for; owned by runtime/fd.c */
-	uint32_t lock;				/* sigactions */
+	uint64_t *fd_bits; /* NULL while there are none */
+	bool path_rules; /* some path is served by a shield: every path call takes the slow way */
+	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
+	uint32_t lock; /* sigactions */
 	int pid;
 };
 
 /* What does not change after start. */
 struct runtime {
-	char *program;	  /* absolute path that /proc/self/exe answers */
-	char *self;	  /* path of the runtime's image, used where /proc is not mounted */
-	bool attested;	  /* configuration came from CAS: secrets may be in memory */
-	bool trace;	  /* SCONE_LOG=trace */
-	bool stats;	  /* SCONE_LOG=debug: counters at exit */
+	char *program; /* absolute path that /proc/self/exe answers */
+	char *self; /* path of the runtime's image, used where /proc is not mounted */
+	bool attested; /* configuration came from CAS: secrets may be in memory */
+	bool trace; /* SCONE_LOG=trace */
+	bool stats; /* SCONE_LOG=debug: counters at exit */
 	uint64_t text_start, text_end; /* the runtime's code: where system calls are allowed */
 	uint64_t image_start, image_end;
 	uint64_t xsave_mask;
@@ -113,8 +113,8 @@ static inline struct thread *thread_self(void)
 }
 
 /* --- x86_64/entry.S --- */
-void scone_entry(void);		   /* where trapped and rewritten system calls arrive */
-void scone_sighandler(int sig);	   /* the one signal handler */
+void scone_entry(void); /* where trapped and rewritten system calls arrive */
+void scone_sighandler(int sig); /* the one signal handler */
 void scone_restorer(void);
 /* Start or resume the program with thread->regs, after restoring vector state from thread->xsave. Returns when the thread leaves. */
 void scone_enter(struct thread *t);
@@ -130,13 +130,12 @@ long scone_clone_vm(long flags, void *stack_top, struct thread *child, long ptid
 #define HOST_ERESTART (-512L)
 
 /* Copy to or from the program's memory: 0 or -EFAULT. */
-__attribute__((warn_unused_result))
-int user_copy(void *dst, const void *src, size_t n);
+__attribute__((warn_unused_result)) int user_copy(void *dst, const void *src, size_t n);
 /* Copy a NUL-terminated string of at most max bytes with its NUL: length without NUL, -EFAULT, or -ENAMETOOLONG. */
 long user_string(char *dst, uint64_t src, size_t max);
 
 /* --- dispatch --- */
-int scone_dispatch(struct regs *r, struct thread *t);	    /* fast; 1: take the slow way */
+int scone_dispatch(struct regs *r, struct thread *t); /* fast; 1: take the slow way */
 void scone_dispatch_slow(struct regs *r, struct thread *t); /* vector state saved */
 /* Make the system call happen again after the handlers have run. */
 void regs_restart(struct regs *r);

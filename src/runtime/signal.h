@@ -7,9 +7,10 @@
 #include "runtime/runtime.h"
 
 /* Signals whose kernel action is always the runtime's handler. */
-#define SIGSET_OWN (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGSYS))
+#define SIGSET_OWN (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGSYS) | SIG_BIT(SIGTRAP))
 /* Signals that an instruction can cause. */
-#define SIGSET_FAULT (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP))
+#define SIGSET_FAULT                                                                                         \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP))
 
 /* Take over: read the dispositions the process started with and install the handler for SIGSET_OWN. */
 void signal_start(struct process *p);

@@ -1,4 +1,5 @@
 #include "runtime/thread.h"
+#include "runtime/process.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -33,7 +34,8 @@ int thread_check_cpu(const char **ret_reason)
 	uint32_t a, b, c, d, lo, hi;
 
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
-		*ret_reason = "the kernel does not let programs set the FS base (FSGSBASE: Linux 5.9 or newer on a processor that has it)";
+		*ret_reason = "the kernel does not let programs set the FS base (FSGSBASE: Linux 5.9 or "
+			      "newer on a processor that has it)";
 		return -1;
 	}
 	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
@@ -68,7 +70,8 @@ void thread_prepare(struct thread *t, struct process *p, void *area)
 
 int thread_arm(void)
 {
-	return (int)host_call5(SYS_prctl, PR_SUD, PR_SUD_ON, (long)runtime.text_start, (long)(runtime.text_end - runtime.text_start), 0);
+	return (int)host_call5(SYS_prctl, PR_SUD, PR_SUD_ON, (long)runtime.text_start,
+		(long)(runtime.text_end - runtime.text_start), 0);
 }
 
 int thread_adopt(struct thread *t)
@@ -94,8 +97,8 @@ struct start {
 void thread_release_rseq(void)
 {
 	if (__rseq_size)
-		host_call4(SYS_rseq, (long)__builtin_thread_pointer() + __rseq_offset, RSEQ_REGISTERED_LEN, RSEQ_FLAG_UNREGISTER_BIT,
-			RSEQ_SIGNATURE);
+		host_call4(SYS_rseq, (long)__builtin_thread_pointer() + __rseq_offset, RSEQ_REGISTERED_LEN,
+			RSEQ_FLAG_UNREGISTER_BIT, RSEQ_SIGNATURE);
 }
 
 static void write_word(uint64_t addr, int value)
@@ -124,18 +127,20 @@ static void *thread_main(void *arg)
 	struct regs regs = s->regs;
 	uint64_t none = SIGSET_ALL;
 	struct kernel_stack off = {.flags = SS_DISABLE};
+	int rc;
 
 	thread_prepare(&t, s->parent->proc, area);
 	memcpy(t.xsave, s->parent->xsave, runtime.xsave_size);
 	t.regs = &regs;
 	t.sigmask = s->parent->sigmask;
 	thread_release_rseq();
-	s->tid = thread_adopt(&t);
-	if (!s->tid)
+	rc = thread_adopt(&t);
+	s->tid = rc;
+	if (!rc)
 		announce(s, &t);
-	__atomic_store_n(&s->done, 1, __ATOMIC_RELEASE);
-	host_futex_wake(&s->done, 1);
-	if (s->tid < 0)
+	__atomic_store_n(&s->done, 1, __ATOMIC_RELEASE); /* s is gone from here on */
+	host_futex_wake(&s->done, 1); /* at worst a spurious wake for whoever uses the word now */
+	if (rc)
 		return NULL;
 	signal_apply_mask(&t);
 	scone_enter(&t);
@@ -158,8 +163,6 @@ static int create(struct start *s)
 	return -rc;
 }
 
-/* clone with CLONE_THREAD: a host thread that starts with a copy of the caller's registers. */
-long thread_clone(struct regs *r, struct thread *t);
 long thread_clone(struct regs *r, struct thread *t)
 {
 	const uint64_t needed = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
@@ -206,7 +209,8 @@ static void release_robust_list(const struct thread *t)
 	struct robust_list_head *head = NULL, copy;
 	uint64_t entry, size = 0;
 
-	if (host_call3(SYS_get_robust_list, 0, (long)&head, (long)&size) || !head || user_copy(&copy, head, sizeof(copy)))
+	if (host_call3(SYS_get_robust_list, 0, (long)&head, (long)&size) || !head ||
+		user_copy(&copy, head, sizeof(copy)))
 		return;
 	entry = (uint64_t)copy.list.next;
 	for (int i = 0; i < ROBUST_LIST_MOST && (entry & ~1ULL) != (uint64_t)&head->list; i++) {
@@ -219,7 +223,8 @@ static void release_robust_list(const struct thread *t)
 		entry = next;
 	}
 	if (copy.list_op_pending)
-		release_robust_futex(t, ((uint64_t)copy.list_op_pending & ~1ULL) + (uint64_t)copy.futex_offset,
+		release_robust_futex(t,
+			((uint64_t)copy.list_op_pending & ~1ULL) + (uint64_t)copy.futex_offset,
 			(uint64_t)copy.list_op_pending & 1);
 	host_call2(SYS_set_robust_list, 0, sizeof(copy));
 }
@@ -240,7 +245,8 @@ long sys_exit(struct regs *r, struct thread *t)
 	uint64_t none = SIGSET_ALL;
 
 	if (t->is_leader)
-		host_call1(SYS_exit, (long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */
+		host_call1(SYS_exit,
+			(long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	thread_retire(t);
 	scone_leave(t);

@@ -6,7 +6,8 @@
 
 #include "runtime/runtime.h"
 
-#define THREAD_ALTSTACK (64 * 1024) /* for the signal handler: the kernel's frame with AVX-512 and AMX state, twice */
+#define THREAD_ALTSTACK                                                                                      \
+	(64 * 1024) /* for the signal handler: the kernel's frame with AVX-512 and AMX state, twice */
 
 /* The processor has what the runtime needs (FSGSBASE, XSAVE); fills runtime.xsave_*. 0, or -1 with the reason. */
 int thread_check_cpu(const char **ret_reason);

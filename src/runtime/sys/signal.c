@@ -174,7 +174,8 @@ long sys_rt_sigprocmask(struct regs *r, struct thread *t)
 long sys_sigaltstack(struct regs *r, struct thread *t)
 {
 	struct kernel_stack ss, old = t->altstack;
-	bool on = t->altstack.size && r->rsp - t->altstack.sp <= t->altstack.size && !(t->altstack.flags & STACK_AUTODISARM);
+	bool on = t->altstack.size && r->rsp - t->altstack.sp <= t->altstack.size &&
+		  !(t->altstack.flags & STACK_AUTODISARM);
 
 	if (!old.size)
 		old.flags |= SS_DISABLE;
@@ -237,7 +238,8 @@ long sys_ppoll(struct regs *r, struct thread *t)
 
 	if (with_mask(r, r->r10, r->r8, &mask, &ptr))
 		return -EFAULT;
-	return scone_safe_call6(SYS_ppoll, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)ptr, (long)r->r8, 0);
+	return scone_safe_call6(
+		SYS_ppoll, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)ptr, (long)r->r8, 0);
 }
 
 long sys_epoll_pwait(struct regs *r, struct thread *t)
@@ -246,7 +248,8 @@ long sys_epoll_pwait(struct regs *r, struct thread *t)
 
 	if (with_mask(r, r->r8, r->r9, &mask, &ptr))
 		return -EFAULT;
-	return scone_safe_call6((long)r->nr, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)r->r10, (long)ptr, (long)r->r9);
+	return scone_safe_call6(
+		(long)r->nr, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)r->r10, (long)ptr, (long)r->r9);
 }
 
 long sys_pselect6(struct regs *r, struct thread *t)
@@ -258,7 +261,9 @@ long sys_pselect6(struct regs *r, struct thread *t)
 
 	if (!r->r9)
 		return scone_safe_call(SYS_pselect6, r);
-	if (user_copy(&arg, (const void *)r->r9, sizeof(arg)) || with_mask(r, arg.ptr, arg.size, &mask, &arg.ptr))
+	if (user_copy(&arg, (const void *)r->r9, sizeof(arg)) ||
+		with_mask(r, arg.ptr, arg.size, &mask, &arg.ptr))
 		return -EFAULT;
-	return scone_safe_call6(SYS_pselect6, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)r->r10, (long)r->r8, (long)&arg);
+	return scone_safe_call6(SYS_pselect6, (long)r->rdi, (long)r->rsi, (long)r->rdx, (long)r->r10,
+		(long)r->r8, (long)&arg);
 }

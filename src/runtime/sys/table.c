@@ -37,7 +37,9 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	[SYS_arch_prctl] = {.kind = SYS_FAST, .fast = sys_arch_prctl},
 	[SYS_prctl] = {.kind = SYS_FAST, .fast = sys_prctl},
 	[SYS_exit_group] = {.kind = SYS_FAST, .fast = sys_exit_group},
-	[SYS_clone3] = {.kind = SYS_REFUSE, .err = ENOSYS, .why = "libraries fall back to clone, which is done in full"},
+	[SYS_clone3] = {.kind = SYS_REFUSE,
+		.err = ENOSYS,
+		.why = "libraries fall back to clone, which is done in full"},
 
 	/* calls that name a file */
 	[SYS_open] = {.kind = SYS_FAST, .fast = sys_path0_fast, .slow = sys_open},
@@ -84,9 +86,15 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	[SYS_copy_file_range] = {.kind = SYS_PASS, .flags = FD_ARG0 | FD_ARG2, .slow = sys_fd_refused},
 
 	/* input and output without system calls: no way to see it */
-	[SYS_io_uring_setup] = {.kind = SYS_REFUSE, .err = ENOSYS, .why = "would do input and output past the runtime"},
-	[SYS_io_uring_enter] = {.kind = SYS_REFUSE, .err = ENOSYS, .why = "would do input and output past the runtime"},
-	[SYS_io_uring_register] = {.kind = SYS_REFUSE, .err = ENOSYS, .why = "would do input and output past the runtime"},
+	[SYS_io_uring_setup] = {.kind = SYS_REFUSE,
+		.err = ENOSYS,
+		.why = "would do input and output past the runtime"},
+	[SYS_io_uring_enter] = {.kind = SYS_REFUSE,
+		.err = ENOSYS,
+		.why = "would do input and output past the runtime"},
+	[SYS_io_uring_register] = {.kind = SYS_REFUSE,
+		.err = ENOSYS,
+		.why = "would do input and output past the runtime"},
 
 	/* not for a program in a runtime's process */
 	[SYS_modify_ldt] = {.kind = SYS_REFUSE, .err = ENOSYS, .why = "segments are not virtualised"},

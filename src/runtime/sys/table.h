@@ -26,10 +26,10 @@ typedef long (*sys_handler)(struct regs *r, struct thread *t);
 struct sys_entry {
 	uint8_t kind;
 	uint8_t flags;
-	int16_t err;	  /* REFUSE: positive errno */
+	int16_t err; /* REFUSE: positive errno */
 	sys_handler fast; /* FAST */
 	sys_handler slow; /* SLOW, and where FAST or PASS goes slow */
-	const char *why;  /* REFUSE */
+	const char *why; /* REFUSE */
 };
 
 extern const struct sys_entry sys_table[SYS_TABLE_SIZE];
@@ -113,6 +113,7 @@ long sys_dup3(struct regs *r, struct thread *t);
 long sys_close(struct regs *r, struct thread *t);
 long sys_close_range_fast(struct regs *r, struct thread *t);
 long sys_close_range(struct regs *r, struct thread *t);
-long sys_fd_refused(struct regs *r, struct thread *t); /* sendfile, splice, copy_file_range, … on a shielded descriptor */
+long sys_fd_refused(
+	struct regs *r, struct thread *t); /* sendfile, splice, copy_file_range, … on a shielded descriptor */
 
 #endif

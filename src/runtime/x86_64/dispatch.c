@@ -13,7 +13,8 @@ void regs_restart(struct regs *r)
 
 	if (rewrite_native_ip(r->rip, &native))
 		r->rip = native;
-	r->rip -= 2; /* `syscall` is two bytes, and so is what a rewritten site leaves before its return address */
+	r->rip -=
+		2; /* `syscall` is two bytes, and so is what a rewritten site leaves before its return address */
 	r->rax = r->nr;
 }
 
@@ -29,8 +30,10 @@ static bool touches_shield(const struct process *p, const struct regs *r, unsign
 {
 	if (!p->fd_bits)
 		return false;
-	return ((flags & FD_ARG0) && fd_is_shielded(p, r->rdi)) || ((flags & FD_ARG1) && fd_is_shielded(p, r->rsi)) ||
-		((flags & FD_ARG2) && fd_is_shielded(p, r->rdx)) || ((flags & FD_ARG4) && fd_is_shielded(p, r->r8));
+	return ((flags & FD_ARG0) && fd_is_shielded(p, r->rdi)) ||
+	       ((flags & FD_ARG1) && fd_is_shielded(p, r->rsi)) ||
+	       ((flags & FD_ARG2) && fd_is_shielded(p, r->rdx)) ||
+	       ((flags & FD_ARG4) && fd_is_shielded(p, r->r8));
 }
 
 int scone_dispatch(struct regs *r, struct thread *t)

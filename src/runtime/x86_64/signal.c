@@ -11,13 +11,15 @@
 #include "runtime/runtime.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
+#include "runtime/sys/table.h"
 #include "runtime/x86_64/frame.h"
 
 #define SYS_USER_DISPATCH_CODE 2
 #define RFLAGS_CLEARED ((1u << 10) | (1u << 8) | (1u << 16)) /* DF, TF, RF */
 
-extern const char scone_exit[], scone_exit_end[], scone_safe_start[], scone_safe_syscall[], scone_safe_interrupted[], scone_window_end[],
-	scone_sigreturn_start[], scone_sigreturn_end[], scone_copy_start[], scone_copy_end[], scone_copy_fault[];
+extern const char scone_exit[], scone_exit_end[], scone_safe_start[], scone_safe_syscall[],
+	scone_safe_interrupted[], scone_window_end[], scone_sigreturn_start[], scone_sigreturn_end[],
+	scone_copy_start[], scone_copy_end[], scone_copy_fault[];
 
 static bool between(uint64_t ip, const char *from, const char *to)
 {
@@ -76,7 +78,7 @@ static void requeue(struct thread *t, const siginfo_t *info)
 static void default_action(struct thread *t, int sig, bool fault, struct kernel_ucontext *k)
 {
 	signal_kernel_default(sig);
-	if (!fault)
+	if (!fault || sig == SIGTRAP) /* a trap does not happen again */
 		host_call3(SYS_tgkill, t->proc->pid, t->tid, sig);
 	k->sigmask &= ~SIG_BIT(sig);
 }
@@ -96,12 +98,13 @@ static bool on_stack(const struct kernel_stack *s, uint64_t sp)
 }
 
 /* Copy frame and floating-point image to the program's stack. Returns the frame's address, 0 if the stack cannot take it. */
-static uint64_t push_frame(struct thread *t, const struct kernel_sigaction *sa, const siginfo_t *info, const struct kernel_ucontext *k,
-	const uint64_t *g)
+static uint64_t push_frame(struct thread *t, const struct kernel_sigaction *sa, const siginfo_t *info,
+	const struct kernel_ucontext *k, const uint64_t *g)
 {
 	struct kernel_frame f;
 	uint64_t size = fp_size(k), sp = g[G_RSP], fp;
-	bool switched = (sa->flags & SA_ONSTACK) && !(t->altstack.flags & SS_DISABLE) && t->altstack.size && !on_stack(&t->altstack, sp);
+	bool switched = (sa->flags & SA_ONSTACK) && !(t->altstack.flags & SS_DISABLE) && t->altstack.size &&
+			!on_stack(&t->altstack, sp);
 	bool bounded = switched || on_stack(&t->altstack, sp);
 
 	sp = switched ? t->altstack.sp + t->altstack.size : sp - 128;
@@ -139,7 +142,8 @@ static void reset_fp(const struct kernel_ucontext *k)
  * Give the signal to the program. g: its general registers, changed to those at the start of its handler. k: the kernel's frame; its mask is
  * set to the program's new one.
  */
-static void give(struct thread *t, int sig, const siginfo_t *info, struct kernel_ucontext *k, uint64_t *g, bool fault)
+static void give(
+	struct thread *t, int sig, const siginfo_t *info, struct kernel_ucontext *k, uint64_t *g, bool fault)
 {
 	struct kernel_sigaction sa = take_action(t->proc, sig);
 	uint64_t sp;
@@ -215,8 +219,8 @@ static void give_from_regs(struct thread *t, int sig, const siginfo_t *info, str
 static void on_trap(struct kernel_ucontext *k, bool in_runtime)
 {
 	if (in_runtime) {
-		k->g[G_RAX] = (uint64_t)host_call6((long)k->g[G_RAX], (long)k->g[G_RDI], (long)k->g[G_RSI], (long)k->g[G_RDX],
-			(long)k->g[G_R10], (long)k->g[G_R8], (long)k->g[G_R9]);
+		k->g[G_RAX] = (uint64_t)host_call6((long)k->g[G_RAX], (long)k->g[G_RDI], (long)k->g[G_RSI],
+			(long)k->g[G_RDX], (long)k->g[G_R10], (long)k->g[G_R8], (long)k->g[G_R9]);
 		return;
 	}
 	if (__builtin_expect(stats != NULL, 0))
@@ -257,12 +261,15 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 	struct thread *t = thread_self();
 	uint64_t ip = k->g[G_RIP], native;
 	bool in_runtime = fs == t->host_fs || (ip >= runtime.text_start && ip < runtime.text_end);
-	bool fault = info->si_code > 0 && info->si_code != SI_KERNEL + 0 && (SIG_BIT(sig) & SIGSET_FAULT);
+	bool fault =
+		info->si_code > 0 && (SIG_BIT(sig) & SIGSET_FAULT); /* SI_KERNEL too: general protection */
 
-	if (info->si_code == SI_KERNEL && (SIG_BIT(sig) & SIGSET_FAULT))
-		fault = true; /* general protection: no address, still synchronous */
 	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH_CODE) {
 		on_trap(k, in_runtime);
+		return;
+	}
+	if (sig == SIGTRAP && !in_runtime && rewrite_resume_ip(ip - 1, &native)) {
+		k->g[G_RIP] = native; /* jumped into a rewritten window: the int3 there is ours */
 		return;
 	}
 	if (!in_runtime) {
