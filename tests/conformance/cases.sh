@@ -20,6 +20,7 @@ for kind in '' static/; do
 	t "${n}execself" -s 'exit 42' -- "$b/${kind}execself" 20
 	t "${n}interp" -- "$b/${kind}interp"
 	t "${n}signals" -- "$b/${kind}signals"
+	t "${n}sigsys" -- "$b/${kind}sigsys"
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"

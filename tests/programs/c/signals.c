@@ -60,21 +60,6 @@ static void actions(void)
 	FAILS(sigaction(SIGSTOP, &a, NULL), EINVAL);
 	FAILS(sigaction(0, &a, NULL), EINVAL);
 	FAILS(sigaction(SIGRTMAX + 1, &a, NULL), EINVAL);
-	/* SIGSYS is the program's like any other. */
-	hits = 0;
-	handle(SIGSYS, count, 0);
-	raise(SIGSYS);
-	WANT(hits == 1);
-	WANT(sigaction(SIGSYS, NULL, &old) == 0 && old.sa_handler == count);
-	sigset_t m, was;
-	sigemptyset(&m);
-	sigaddset(&m, SIGSYS);
-	WANT(sigprocmask(SIG_BLOCK, &m, NULL) == 0 && sigprocmask(SIG_SETMASK, NULL, &was) == 0 &&
-		sigismember(&was, SIGSYS));
-	raise(SIGSYS);
-	WANT(hits == 1 && sigpending(&was) == 0 && sigismember(&was, SIGSYS));
-	WANT(sigprocmask(SIG_UNBLOCK, &m, NULL) == 0 && hits == 2);
-	handle(SIGSYS, SIG_DFL, 0);
 	handle(SIGUSR1, SIG_IGN, 0);
 	raise(SIGUSR1);
 	hits = 0;
