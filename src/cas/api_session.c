@@ -25,8 +25,19 @@ static void log_refusal(
 	char who[KEY_HASH_TEXT_MAX];
 
 	key_hash_text(key, who);
-	log_info("session %s%s%s refused to %s: %s: %.300s", name ? "\"" : "", name ? name : what,
-		name ? "\"" : "", who, error_code_name(err->code), err->text);
+	log_info("%s%s%s refused to %s: %s: %.300s", what, name[0] ? " of session " : "", name, who,
+		error_code_name(err->code), err->text);
+}
+
+/* Texts about a document quote it, and it may hold secrets: what is wrong with it is for the caller only. */
+static void log_document(const char *what, const uint8_t key[KEY_HASH_LEN], const struct diag *d)
+{
+	char who[KEY_HASH_TEXT_MAX];
+
+	key_hash_text(key, who);
+	for (size_t i = 0; i < d->count; i++)
+		log_info("%s by %s: %s at line %d, column %d", what, who, d->entries[i].name,
+			d->entries[i].line, d->entries[i].column);
 }
 
 void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
@@ -40,14 +51,15 @@ void api_session_upload(struct cas *c, const struct http_request *q, struct http
 
 	diag_init(&d);
 	if (sessions_upload(c->store, &u, &done, &d, &err)) {
-		log_refusal("upload", NULL, q->key, &err);
+		if (d.errors)
+			log_document("upload refused", q->key, &d);
+		else
+			log_refusal("upload", "", q->key, &err);
 		api_error(r, &err, &d);
 	} else {
 		hex_encode(done.hash, SESSION_HASH_LEN, hex);
 		log_change(c, done.created ? "created" : "updated", done.name, q->key);
-		for (size_t i = 0; i < d.count; i++)
-			log_info("session \"%s\": warning: %s: %s", done.name, d.entries[i].path,
-				d.entries[i].text);
+		log_document("upload", q->key, &d);
 		api_json(r, done.created ? 201 : 200,
 			json_pack("{s:s,s:s,s:o}", "name", done.name, "hash", hex, "warnings",
 				api_warnings(&d)));

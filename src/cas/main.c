@@ -51,6 +51,7 @@ static int harden(struct error *err)
 		setrlimit(RLIMIT_NOFILE, &files); /* as many connections as it gives */
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is then an error, as a full disk is */
 	signal(SIGHUP, SIG_IGN);
 	umask(077);
 	return 0;
@@ -92,8 +93,8 @@ static int write_address(const struct service *s, struct error *err)
 		return error_set(
 			err, ERR_INPUT, "--address-file: path of %zu bytes is too long", strlen(path));
 	/* dirname and basename may write into what they are given */
-	strcpy(dir_text, path);
-	strcpy(base_text, path);
+	memcpy(dir_text, path, strlen(path) + 1);
+	memcpy(base_text, path, strlen(path) + 1);
 	dir = open(dirname(dir_text), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return error_set_errno(err, errno, "--address-file %s: cannot open its directory", path);

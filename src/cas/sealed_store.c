@@ -392,6 +392,7 @@ int sealed_store_get(
 	const struct record_entry *e;
 	struct buf value, plain, stable, sname;
 	struct rd r;
+	struct error why = {0};
 	int rc = -1;
 
 	if (record_key(ss, table, name, key, err))
@@ -403,8 +404,13 @@ int sealed_store_get(
 	buf_init_secret(&plain, STORE_VALUE_MAX);
 	buf_init(&stable, 128);
 	buf_init(&sname, 8192 + 1);
-	if (ss->store->ops->get(ss->store, key, &value, err)) {
-		error_wrap(err, "%s \"%s\"", table, name);
+	if (ss->store->ops->get(ss->store, key, &value, &why)) {
+		/* The index knows it, so absence is no answer to give. */
+		if (why.code == ERR_NOT_FOUND)
+			error_set(err, ERR_CRYPTO, "%s \"%s\": its record was deleted outside of CAS", table,
+				name);
+		else
+			error_set(err, why.code, "%s \"%s\": %s", table, name, why.text);
 		goto out;
 	}
 	sha256(value.data, value.len, digest);
@@ -531,14 +537,17 @@ int sealed_store_apply(
 {
 	struct store_guard guard = {.value = ss->head_sealed.data, .len = ss->head_sealed.len};
 	struct batch b = {.n = n};
+	struct error why = {0};
 	int rc = -1;
 
 	buf_init(&b.head_sealed, HEAD_LEN + AEAD_OVERHEAD);
 	memcpy(guard.key, ss->head_key, STORE_KEY_LEN);
 	if (!batch_prepare(ss, &b, changes, err)) {
-		rc = ss->store->ops->apply(ss->store, b.changes, n + 1, &guard, err);
+		rc = ss->store->ops->apply(ss->store, b.changes, n + 1, &guard, &why);
 		if (!rc)
 			batch_done(ss, &b);
+		else
+			error_set(err, why.code == ERR_CONFLICT ? ERR_CRYPTO : ERR_IO, "%s", why.text);
 	}
 	batch_free(&b);
 	return rc;

@@ -52,7 +52,8 @@ void sealed_store_close(struct sealed_store *ss); /* wipes keys; NULL is fine */
 MUST_USE int sealed_store_get(
 	struct sealed_store *ss, const char *table, const char *name, struct buf *out, struct error *err);
 bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name);
-/* All of it or nothing, durable when 0 is returned. No record twice in one batch. */
+/* All of it or nothing, durable when 0 is returned. No record twice in one batch. ERR_CRYPTO: the store is not as it was left; ERR_IO: it could
+ * not write. */
 MUST_USE int sealed_store_apply(
 	struct sealed_store *ss, const struct sealed_change *changes, size_t n, struct error *err);
 /* Names of a table, sorted; free each and the array. */

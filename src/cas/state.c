@@ -83,7 +83,7 @@ static int make_parents(const char *dir, struct error *err)
 
 	if (strlen(dir) >= sizeof(path))
 		return error_set(err, ERR_INPUT, "directory path of %zu bytes is too long", strlen(dir));
-	strcpy(path, dir);
+	memcpy(path, dir, strlen(dir) + 1);
 	for (char *p = path + 1; *p; p++) {
 		if (*p != '/')
 			continue;

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../
 from cas_harness import Cas, Identity, main  # noqa: E402
 
 TRIES = int(os.environ.get('KILL9_TRIES', '100'))
-SECONDS = 90
+SECONDS = 200  # about 40 where nothing else runs
 NAMES = ['s0', 's1', 's2', 's3']
 SESSIONS = '/v1/sessions'
 
@@ -134,7 +134,7 @@ def kill9(t, base):
             cas.start()
             client = Client(cas, identity, known, noise)
             client.start()
-            time.sleep(noise.uniform(0.005, 0.25))
+            time.sleep(noise.uniform(0.005, 0.12))
             cas.process.kill()
             cas.process.wait()
             client.join()
@@ -148,7 +148,7 @@ def kill9(t, base):
             cas.process.kill()
             cas.process.wait()
             done += 1
-        t.equal(f'{TRIES} kills within {SECONDS} seconds', done, TRIES)
+        t.equal(f'{TRIES} kills', done, TRIES)
         t.check('every acknowledged change is there, none is half there', wrong is None, wrong)
         t.check('the test reached its subject: changes were acknowledged and cut off', acknowledged > done and cut > done // 2,
                 (acknowledged, cut))

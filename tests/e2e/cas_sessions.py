@@ -148,6 +148,11 @@ images:
         r = cas.call('POST', SESSIONS, b'name: \xff\xfe\nversion: "0.3"\n', alice)
         t.check('not UTF-8', r.status == 400 and 'error' in r.json(), r)
         t.equal('empty document', cas.call('POST', SESSIONS, b'', alice).status, 400)
+        for value in ('value: secret-text, kind: binary', 'value: secret-text, kind: nonsense', 'kind: ascii, size: secret-text'):
+            r = cas.call('POST', SESSIONS, document('a', f'secrets: [{{name: k, {value}}}]\n'), alice)
+            t.check(f'{value}: refused', r.status == 400, r)
+        log = open(cas.log).read()
+        t.check('nothing of a refused document is logged', 'upload refused' in log and 'secret-text' not in log)
         t.equal('nothing was stored', cas.call('GET', SESSIONS, identity=alice).json(), {'sessions': []})
         r = cas.call('POST', SESSIONS, document('big', 'secrets:\n' + ''.join(
             f' - {{name: s{i}, kind: binary, size: 65536}}\n' for i in range(17))), alice)

@@ -2,6 +2,7 @@
 """The state directory: restart, locks, damage. Whatever is changed in the database behind CAS's back is an error at the next start."""
 
 import os
+import resource
 import shutil
 import socket
 import sqlite3
@@ -198,6 +199,53 @@ def first_start(t, base):
     t.check('ended before the master key was written: begins anew', status == 0 and text != key[1], (status, text))
 
 
+def disk_full(t, base):
+    """No room for a change: it is refused, nothing is lost, and CAS goes on when there is room again."""
+    alice = Identity(base, 'alice')
+    cas = Cas(base)
+    try:
+        cas.start()
+        t.equal('before', cas.call('POST', SESSIONS, document('before'), alice).status, 201)
+        _, hard = resource.prlimit(cas.process.pid, resource.RLIMIT_FSIZE)
+        size = os.path.getsize(os.path.join(cas.dir, 'cas.db-wal'))
+        resource.prlimit(cas.process.pid, resource.RLIMIT_FSIZE, (size + 5000, hard))
+        r = cas.call('POST', SESSIONS, document('large', '#' + 'x' * 200000), alice)
+        t.check('no room: an error of CAS', r.status == 500 and r.error().startswith('IO'), r)
+        names = [s['name'] for s in cas.call('GET', SESSIONS, identity=alice).json()['sessions']]
+        t.equal('what was there can be read', names, ['before'])
+        resource.prlimit(cas.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        t.equal('room again: accepted', cas.call('POST', SESSIONS, document('after'), alice).status, 201)
+        cas.process.kill()
+        cas.process.wait()
+        cas.start()
+        names = [s['name'] for s in cas.call('GET', SESSIONS, identity=alice).json()['sessions']]
+        t.equal('and all is there after a kill', names, ['after', 'before'])
+        t.equal('stops on TERM', cas.stop(), 0)
+    finally:
+        cas.end()
+
+
+def changed_while_running(t, base):
+    """The database is exchanged under a running CAS: nothing old is given out as current, nothing is written over it."""
+    alice = Identity(base, 'alice')
+    with Running(base) as cas:
+        path = os.path.join(cas.dir, 'cas.db')
+        h = cas.call('POST', SESSIONS, document('one'), alice).json()['hash']
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute('CREATE TEMP TABLE old AS SELECT key, value FROM record')
+        cas.call('POST', SESSIONS, document('one', f'predecessor: {h}\n'), alice)
+        db.execute('DELETE FROM record')
+        r = cas.call('GET', SESSIONS + '/one', identity=alice)
+        t.check('a deleted record is an error, not absence', r.status == 500 and r.error().startswith('CRYPTO'), r)
+        db.execute('INSERT INTO record SELECT key, value FROM old')
+        db.close()
+        r = cas.call('GET', SESSIONS + '/one', identity=alice)
+        t.check('an old record is an error', r.status == 500 and r.error().startswith('CRYPTO'), r)
+        r = cas.call('POST', SESSIONS, document('two'), alice)
+        t.check('nothing is written any more', r.status == 500 and r.error().startswith('CRYPTO'), r)
+        t.check('the log says why', 'outside of CAS' in cas.tail() and 'changed by somebody else' in cas.tail(), cas.tail())
+
+
 def usage(t, base):
     cas = Cas(base)
     for options, word in ((['--nonsense'], '--nonsense'), (['--max-body', 'x'], 'max-body'), (['--timeout', '0'], 'timeout'),
@@ -235,4 +283,4 @@ def usage(t, base):
 
 
 if __name__ == '__main__':
-    main(restart, ciphertext, damage, first_start, usage)
+    main(restart, ciphertext, damage, first_start, disk_full, changed_while_running, usage)
