@@ -5,6 +5,7 @@
 
 #define MODE_DEFAULT 0700
 #define MODE_MAX 0777
+#define FILES_MAX 1000 /* of an image; the runtime holds them all in memory */
 
 static const struct key_rule image_keys[] = {
 	{"name", KEY_OK, 0},
@@ -168,9 +169,13 @@ static void read_image(struct parse *p, const struct ynode *n)
 	if (volumes && want_list(p, volumes) && volumes->count)
 		unsupported(p, volumes, "volumes");
 	files = ynode_get(n, "injection_files");
-	if (files && want_list(p, files))
-		for (size_t i = 0; i < files->count; i++)
+	if (files && want_list(p, files)) {
+		if (files->count > FILES_MAX)
+			ynode_diag(p->d, files, "E-LENGTH", "%zu files; at most %d are accepted",
+				files->count, FILES_MAX);
+		for (size_t i = 0; i < files->count && i < FILES_MAX; i++)
 			read_file(p, files->items[i], image);
+	}
 	provided = ynode_get(n, "provide_secrets");
 	if (provided)
 		read_provided(p, provided, image);

@@ -263,10 +263,49 @@ struct template_walk {
 	bool no_nul;
 };
 
+static int secret_order(const void *a, const void *b)
+{
+	const struct secret_spec *x = *(const struct secret_spec *const *)a,
+				 *y = *(const struct secret_spec *const *)b;
+
+	return strcmp(x->name, y->name);
+}
+
+void index_secrets(struct parse *p)
+{
+	p->sorted = calloc(p->s->secret_count + 1, sizeof *p->sorted);
+	if (!p->sorted) {
+		parse_nomem(p);
+		return;
+	}
+	for (size_t i = 0; i < p->s->secret_count; i++)
+		if (p->s->secrets[i].name)
+			p->sorted[p->sorted_count++] = &p->s->secrets[i];
+	qsort(p->sorted, p->sorted_count, sizeof *p->sorted, secret_order);
+}
+
+static const struct secret_spec *find_secret(const struct parse *p, const char *name, size_t len)
+{
+	size_t low = 0, high = p->sorted_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const char *have = p->sorted[mid]->name;
+		int c = strncmp(have, name, len);
+		if (c == 0 && have[len] == 0)
+			return p->sorted[mid];
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
 static bool lookup_kind(void *arg, const char *name, size_t len, struct template_value *ret)
 {
 	const struct template_walk *w = arg;
-	const struct secret_spec *s = session_secret(w->p->s, name, len);
+	const struct secret_spec *s = find_secret(w->p, name, len);
 
 	if (!s)
 		return false;
@@ -332,7 +371,7 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 	if (names_foreign(w->p, name, len))
 		return 0;
 	if (template_check(name, len, suffix, slen, line, lookup_kind, w, &err) == 0) {
-		const struct secret_spec *s = session_secret(w->p->s, name, len);
+		const struct secret_spec *s = find_secret(w->p, name, len);
 		check_format_age(w, suffix, slen);
 		if (w->no_nul && s && s->kind == SECRET_BINARY && !s->has_value &&
 			(slen == 0 || (slen == 4 && !memcmp(suffix, ":bin", 4))))

@@ -20,6 +20,8 @@ struct parse {
 	int minor;		     /* N of 0.3.N; the newest for a plain 0.3 */
 	const struct ynode **foreign; /* names of secrets whose kind was refused: references to them raise no second error */
 	size_t foreign_count;
+	const struct secret_spec **sorted; /* the named secrets, by name */
+	size_t sorted_count;
 };
 
 enum key_state { KEY_OK, KEY_UNSUPPORTED };
@@ -63,6 +65,8 @@ bool want_segment(struct parse *p, const struct ynode *n);
 bool text_is(const struct ynode *n, const char *word);
 /* True, with E-UNSUPPORTED, for a scalar that holds a template where this version replaces none. */
 bool refuse_template(struct parse *p, const struct ynode *n, const char *place);
+/* Sort the secrets by name, once all are read: a document may hold tens of thousands of templates. */
+void index_secrets(struct parse *p);
 /* Check every template of text that stands at n: E-TEMPLATE, E-REF. no_nul: the result must be text without NUL. */
 void check_templates(struct parse *p, const struct ynode *n, const char *text, size_t len, bool no_nul);
 

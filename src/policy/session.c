@@ -186,6 +186,7 @@ static void read_session(struct parse *p, const struct ynode *root)
 	/* In the order in which one needs another: the mode decides whether services need attestation, templates name secrets. */
 	read_security(p, ynode_get(root, "security"));
 	read_secrets(p, ynode_get(root, "secrets"));
+	index_secrets(p);
 	read_images(p, ynode_get(root, "images"));
 	read_services(p, ynode_get(root, "services"));
 	read_access(p, ynode_get(root, "access_policy"));
@@ -208,6 +209,7 @@ int session_parse(const char *yaml, size_t n, struct session **ret, struct diag 
 	else
 		parse_nomem(&p);
 	free(p.foreign);
+	free(p.sorted);
 	ynode_free(root);
 	diag_sort(d);
 	if (d->errors > before) {

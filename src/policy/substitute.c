@@ -173,6 +173,9 @@ static int put_scalar(struct substitution *s, const struct ynode *n)
 		from = byte_offset(s, n->start);
 		buf_put(s->out, s->text + s->pos, from - s->pos);
 		s->pos = from;
+		/* A | may stand in the column of its own key, a quote may not. */
+		if (s->text[from] == '|' || s->text[from] == '>')
+			buf_putc(s->out, ' ');
 		to = byte_offset(s, n->end);
 		if (whole && n->plain && value.len == 1 && value.data[0] == '~')
 			buf_putc(s->out, '~');

@@ -212,18 +212,36 @@ static bool take_key(struct loader *l, struct ynode *child, const yaml_event_t *
 	return true;
 }
 
-static void check_duplicates(struct loader *l, const struct ynode *map)
+/* Equal keys next to each other, the first of the source first. */
+static int key_order(const void *a, const void *b)
 {
-	for (size_t i = 1; i < map->count; i++) {
-		const struct ynode *b = map->items[i];
-		for (size_t j = 0; b->key && j < i; j++) {
-			const struct ynode *a = map->items[j];
-			if (!a->key || a->key_len != b->key_len || memcmp(a->key, b->key, a->key_len))
-				continue;
-			ynode_diag_key(l->d, b, "E-DUP", "the key stands on line %d already", a->key_line);
-			break;
-		}
+	const struct ynode *x = *(const struct ynode *const *)a, *y = *(const struct ynode *const *)b;
+	int c;
+
+	if (x->key_len != y->key_len)
+		return x->key_len < y->key_len ? -1 : 1;
+	c = memcmp(x->key, y->key, x->key_len);
+	return c ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+static bool check_duplicates(struct loader *l, const struct ynode *map)
+{
+	struct ynode **sorted = malloc((map->count + 1) * sizeof *sorted);
+
+	if (!sorted) {
+		diag_add(l->d, "E-INTERNAL", "", map->line, map->column, "out of memory");
+		return false;
 	}
+	if (map->count)
+		memcpy(sorted, map->items, map->count * sizeof *sorted);
+	qsort(sorted, map->count, sizeof *sorted, key_order);
+	for (size_t i = 1; i < map->count; i++) {
+		const struct ynode *x = sorted[i - 1], *y = sorted[i];
+		if (x->key_len == y->key_len && !memcmp(x->key, y->key, x->key_len))
+			ynode_diag_key(l->d, y, "E-DUP", "the key stands on line %d already", x->key_line);
+	}
+	free(sorted);
+	return true;
 }
 
 static bool fill_map(struct loader *l, struct ynode *n, int depth)
@@ -238,8 +256,7 @@ static bool fill_map(struct loader *l, struct ynode *n, int depth)
 		if (key.type == YAML_MAPPING_END_EVENT) {
 			n->end = key.end_mark.index;
 			drop_event(&key);
-			check_duplicates(l, n);
-			return true;
+			return check_duplicates(l, n);
 		}
 		if (key.type != YAML_SCALAR_EVENT) {
 			ok = skip_complex_key(l, n, &key, depth) && next_event(l, &value);

@@ -534,6 +534,27 @@ static void limits_the_words_of_a_command(void **state)
 	buf_free(&doc);
 }
 
+static void limits_the_files_of_an_image(void **state)
+{
+	struct session *s = NULL;
+	struct diag d;
+	struct buf doc;
+
+	buf_init(&doc, 1 << 20);
+	buf_puts(&doc, HEAD "images:\n- name: i\n  injection_files:\n");
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&doc, "  - /f%d\n", i);
+	diag_init(&d);
+	assert_int_equal(session_parse((char *)doc.data, doc.len, &s, &d), 0);
+	assert_int_equal(s->images[0].file_count, 1000);
+	session_free(s);
+	buf_puts(&doc, "  - /one-more\n");
+	assert_int_equal(session_parse((char *)doc.data, doc.len, &s, &d), -1);
+	assert_string_equal(d.entries[0].name, "E-LENGTH");
+	diag_free(&d);
+	buf_free(&doc);
+}
+
 /* A certificate as creator and in a rule; the rule counts it by its key. */
 static void reads_certificates(void **state)
 {
@@ -666,7 +687,8 @@ static void substitutes(void **state)
 		{"a: $DOLLAR\n", "a: \"$A\"\n"},
 		{"a: $EVIL\n", "a: \"x\\\"\\x0A- injected: yes #\"\n"},
 		{"a: $UML\n", "a: \"gr\\U000000FC\\U00002028n\"\n"},
-		{"a: |\n  l1 $A\n  l2\nb: $A\n", "a: \"l1 x\\x0Al2\\x0A\"\n\n\nb: \"x\"\n"},
+		{"a: |\n  l1 $A\n  l2\nb: $A\n", "a:  \"l1 x\\x0Al2\\x0A\"\n\n\nb: \"x\"\n"},
+		{"m:\n  a:\n  |\n    $A\n  b: c\n", "m:\n  a:\n   \"x\\x0A\"\n\n  b: c\n"},
 		{"\xef\xbb\xbf"
 		 "\xc3\xbc: $A\n",
 			"\xc3\xbc: \"x\"\n"},
@@ -716,6 +738,7 @@ int main(void)
 		cmocka_unit_test(warnings_do_not_hide_an_error),
 		cmocka_unit_test(explicit_values_stay_out_of_messages),
 		cmocka_unit_test(limits_the_words_of_a_command),
+		cmocka_unit_test(limits_the_files_of_an_image),
 		cmocka_unit_test(reads_certificates),
 		cmocka_unit_test(checks_names),
 		cmocka_unit_test(splits_config_ids),
