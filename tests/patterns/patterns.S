@@ -329,6 +329,26 @@ FUNC p_branch_unknown
 END p_branch_unknown
 	.byte 0xeb, .Lunknown_inside - . - 1
 
+FUNC p_branch_unknown_loop
+	mov	%edi, %eax
+	SITE BRANCH
+	syscall
+.Lunknown_inside2:
+	cmp	$-4095, %rax
+	ret
+END p_branch_unknown_loop
+	.byte 0xe2, .Lunknown_inside2 - . - 1
+
+FUNC p_branch_unknown_jcc
+	mov	%edi, %eax
+	SITE BRANCH
+	syscall
+.Lunknown_inside3:
+	cmp	$-4095, %rax
+	ret
+END p_branch_unknown_jcc
+	.byte 0x7f, .Lunknown_inside3 - . - 1
+
 /* its address is taken, so it may be jumped to */
 FUNC p_branch_lea
 	mov	%edi, %eax

@@ -151,6 +151,67 @@ static void damage(void)
 	buf_free(&b);
 }
 
+/* Where the last site of the only plan begins in the encoded cache: head, key, outcomes, count, sites. */
+static size_t last_site(const struct buf *b)
+{
+	return b->len - sizeof(struct rewrite_site);
+}
+
+static void refuse(const struct buf *b, const char *what, const struct rewrite_site *site)
+{
+	uint8_t *copy = malloc(b->len);
+
+	memcpy(copy, b->data, b->len);
+	memcpy(copy + last_site(b), site, sizeof *site);
+	same(what, rewrite_cache_decode(copy, b->len), -EINVAL);
+	free(copy);
+}
+
+/* Sites that would make rewrite_apply write where it must not. */
+static void impossible_sites(void)
+{
+	static const uint8_t tail[] = {0x0f, 0x05, 0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff},
+			     mov[] = {0xb8, 1, 0, 0, 0, 0x0f, 0x05};
+	struct rewrite_site good = {.off = (uint32_t)len - 8, .form = REWRITE_TAIL, .len = 8, .bounds = 5}, s;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	rewrite_cache_encode(&b);
+	memcpy(good.bytes, tail, sizeof tail);
+	s = good;
+	s.off = (uint32_t)len - 7;
+	refuse(&b, "window behind the end", &s);
+	s.off = UINT32_MAX;
+	refuse(&b, "window far behind the end", &s);
+	s.off = 0;
+	refuse(&b, "descending", &s);
+	s = good;
+	s.len = REWRITE_WINDOW_MAX + 1;
+	refuse(&b, "window too long", &s);
+	s.len = 4;
+	refuse(&b, "window too short", &s);
+	s = good;
+	s.bounds = 4;
+	refuse(&b, "no start", &s);
+	s.bounds = 1;
+	refuse(&b, "nothing behind the call", &s);
+	s.bounds = 0x105;
+	refuse(&b, "start behind the window", &s);
+	s = good;
+	s.bytes[1] = 0x0b;
+	refuse(&b, "no system call", &s);
+	s = (struct rewrite_site){.off = (uint32_t)len - 6, .form = REWRITE_MOV, .len = 5, .bounds = 1};
+	memcpy(s.bytes, mov, sizeof mov);
+	refuse(&b, "call behind the end", &s);
+	s.off--;
+	s.bytes[0] = 0xb9;
+	refuse(&b, "another mov", &s);
+	s.bytes[0] = 0xb8;
+	s.form = 3;
+	refuse(&b, "unknown form", &s);
+	buf_free(&b);
+}
+
 /* More files than the cache holds: it stays bounded, and a plan in use outlives its eviction. */
 static void overflow(void)
 {
@@ -181,6 +242,7 @@ int main(void)
 {
 	open_file();
 	hand_over();
+	impossible_sites();
 	damage();
 	overflow();
 	printf("%d failed\n", failures);
