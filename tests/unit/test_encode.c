@@ -141,7 +141,7 @@ static void test_refused_base64(void **state)
 
 static void test_refused_base32(void **state)
 {
-	static const char *const bad[] = {"M", "MZX", "MZXW6Y", "MZ",
+	static const char *const bad[] = {"M", "MZX", "MZXW6Y", "A", "AAA", "AAAAAA", "MZ",
 		"MZ======", "MY=", "MY=====", "MY=======", "========", "=", "M1", "M8", "MY ",
 		"MY======MY======",
 		"MZXQ===="

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sys/wait.h>
+#include "memory_scan.h"
 #include "tls_server.h"
 
 static int open_client(const char *address, struct http_client **ret, struct error *err)
@@ -314,28 +316,83 @@ static void test_timeouts(void **state)
 	}
 }
 
-/* The server goes away while we send. SIGPIPE has its default action here: were it raised, this program would end. */
+/* The server goes away, before or while we send. SIGPIPE has its default action here: were it raised, this program would end. */
 static void test_reset_while_sending(void **state)
 {
-	struct server s = {.does = SLAM};
+	static const enum behaviour ways[] = {SLAM, LEAVE};
 	size_t n = 12 * 1024 * 1024;
 	uint8_t *body = calloc(1, n);
 	struct sigaction action;
-	struct http_response r;
-	struct http_client *c;
-	struct error err;
 
 	assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
 	assert_ptr_equal(action.sa_handler, SIG_DFL);
-	start(&s);
-	assert_int_equal(open_client(s.address, &c, &err), 0);
-	assert_int_equal(http_client_request(c, "POST", "/", NULL, body, n, &r, &err), -1);
-	assert_says(&err, s.address);
-	http_client_close(c);
-	stop(&s);
+	for (size_t i = 0; i < 2; i++) {
+		struct server s = {.does = ways[i]};
+		struct http_response r;
+		struct http_client *c;
+		struct error err;
+
+		start(&s);
+		assert_int_equal(open_client(s.address, &c, &err), 0);
+		if (s.does == LEAVE)
+			stop(&s); /* the end of its half has arrived, ours is open: the next but one send is EPIPE */
+		assert_int_equal(http_client_request(c, "POST", "/", NULL, body, n, &r, &err), -1);
+		assert_says(&err, s.address);
+		assert_says(&err, strerror(s.does == LEAVE ? EPIPE : ECONNRESET));
+		http_client_close(c);
+		if (s.does == SLAM)
+			stop(&s);
+	}
 	free(body);
 	assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
 	assert_ptr_equal(action.sa_handler, SIG_DFL);
+}
+
+#define MARKER_LEN 4000
+#define PIECE 32
+
+/* A server in a process of its own sends a secret that this process has never seen. Once the answer is freed, no part of this process
+ * holds it: not OpenSSL's buffers, not ours. */
+static void test_answer_leaves_no_trace(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+	struct server s = {.does = SCRIPT};
+	uint8_t masked[MARKER_LEN];
+	struct http_response r;
+	struct http_client *c;
+	struct error err;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(random_bytes(masked, sizeof(masked), &err), 0);
+	prepare(&s);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char *answer = malloc(sizeof(head) + MARKER_LEN);
+
+		memcpy(answer, head, sizeof(head));
+		for (size_t i = 0; i < MARKER_LEN; i++)
+			answer[sizeof(head) - 1 + i] = (char)(masked[i] ^ MASK);
+		s.answer = answer;
+		s.answer_len = sizeof(head) - 1 + MARKER_LEN;
+		serve(&s);
+		_exit(0);
+	}
+	if (open_client(s.address, &c, &err) < 0 ||
+		http_client_request(c, "GET", "/", NULL, NULL, 0, &r, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(r.body.len, MARKER_LEN);
+	for (size_t at = 0; at + PIECE <= MARKER_LEN; at += 500)
+		assert_true(in_memory(masked + at, PIECE));
+	http_response_free(&r);
+	for (size_t at = 0; at + PIECE <= MARKER_LEN; at += 500)
+		assert_false(in_memory(masked + at, PIECE)); /* while the connection still lives */
+	http_client_close(c);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(s.listener);
+	SSL_CTX_free(s.ctx);
 }
 
 static void test_not_reached(void **state)
@@ -511,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_header_too_long),
 		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_reset_while_sending),
+		cmocka_unit_test(test_answer_leaves_no_trace),
 		cmocka_unit_test(test_not_reached),
 		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_ipv6),

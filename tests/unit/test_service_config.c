@@ -12,6 +12,7 @@
 #include "crypto/hash.h"
 #include "wire/attest.h"
 #include "wire/json_wipe.h"
+#include "memory_scan.h"
 
 static void fill(struct service_config *c)
 {
@@ -145,7 +146,7 @@ static const struct {
 	{"{" HEAD ",\"mode\":\"none\",\"argv\":{},\"env\":[],\"files\":[],\"secrets\":[],\"warnings\":[]}",
 		"not an array"},
 	{"{" HEAD ",\"volumes\":[],\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],"
-		  "\"warnings\":[]}",
+	 "\"warnings\":[]}",
 		"unknown key \"volumes\""},
 	{CONFIG("none", "\"a\"", "", "", "", ""), "not a JSON object"},
 	{CONFIG("none", "{}", "", "", "", ""), "\"value\""},
@@ -241,65 +242,24 @@ static void test_encode_refused(void **state)
 	buf_free(&b);
 }
 
-#define MARKER_LEN 48
-#define MASK 0x5a
-
-/* Does the marker, given masked so that this text is not found itself, lie anywhere in writable memory? Reads freed blocks
- * and red zones on purpose. */
-__attribute__((no_sanitize("address", "undefined"), noinline)) static bool in_range_of_memory(
-	const volatile uint8_t *from, const volatile uint8_t *to, const uint8_t *masked, size_t n)
-{
-	for (; from + n <= to; from++) {
-		size_t i = 0;
-
-		while (i < n && from[i] == (uint8_t)(masked[i] ^ MASK))
-			i++;
-		if (i == n)
-			return true;
-	}
-	return false;
-}
-
-static bool in_memory(const uint8_t *masked, size_t n)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned long from, to;
-	char line[512], mode[5];
-	bool found = false;
-
-	assert_non_null(maps);
-	while (!found && fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || mode[0] != 'r' || mode[1] != 'w')
-			continue;
-		if (to - from > (256ul << 20)) /* the sanitizer's shadow */
-			continue;
-		found = in_range_of_memory((const uint8_t *)from, (const uint8_t *)to, masked, n);
-	}
-	fclose(maps);
-	return found;
-}
-
-static void mask(const void *p, size_t n, uint8_t *masked)
-{
-	for (size_t i = 0; i < n; i++)
-		masked[i] = ((const uint8_t *)p)[i] ^ MASK;
-}
+#define MARKER_LEN 300
+#define PIECE 24
 
 /* After decoding and freeing, neither the secret nor its base64 is left in this process: not in jansson's strings, not in
  * its parser's buffers, not in ours. */
 static void test_nothing_stays_in_memory(void **state)
 {
-	uint8_t marker[MARKER_LEN], masked[MARKER_LEN], masked_text[MARKER_LEN / 3 * 4];
+	uint8_t marker[MARKER_LEN], masked[PIECE], masked_text[PIECE];
 	struct service_config c;
 	struct error err;
 	struct buf b, text;
 
 	json_wipe_install();
 	assert_int_equal(random_bytes(marker, sizeof(marker), &err), 0);
-	mask(marker, sizeof(marker), masked);
+	mask(marker + MARKER_LEN / 2, PIECE, masked);
 	buf_init_secret(&text, 1000);
 	base64_encode(marker, sizeof(marker), &text);
-	mask(text.data, text.len, masked_text);
+	mask(text.data + text.len / 2, PIECE, masked_text);
 	buf_free(&text);
 
 	fill(&c);
@@ -310,37 +270,38 @@ static void test_nothing_stays_in_memory(void **state)
 	buf_init_secret(&b, CONFIG_MAX);
 	assert_int_equal(service_config_encode(&c, &b, &err), 0);
 	service_config_free(&c);
-	assert_true(in_memory(masked_text, sizeof(masked_text))); /* b still holds it: the search works */
+	assert_true(in_memory(masked_text, PIECE)); /* b still holds it: the search works */
 	assert_int_equal(service_config_decode(b.data, b.len, &c, &err), 0);
 	buf_free(&b);
-	assert_true(in_memory(masked, sizeof(masked)));
-	assert_false(in_memory(masked_text, sizeof(masked_text)));
+	assert_true(in_memory(masked, PIECE));
+	assert_false(in_memory(masked_text, PIECE));
 	service_config_free(&c);
-	assert_false(in_memory(masked, sizeof(masked)));
+	assert_false(in_memory(masked, PIECE));
 }
 
 /* The same for a message that is refused at its very end. */
 static void test_refused_message_is_wiped(void **state)
 {
-	uint8_t marker[MARKER_LEN], masked[MARKER_LEN], masked_text[MARKER_LEN / 3 * 4];
+	static const char head[] = "{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],"
+				   "\"secrets\":[{\"name\":\"n\",\"kind\":\"binary\",\"value\":\"";
+	uint8_t marker[MARKER_LEN], masked[PIECE], masked_text[PIECE];
 	struct service_config c;
 	struct error err;
 	struct buf b;
 
 	assert_int_equal(random_bytes(marker, sizeof(marker), &err), 0);
-	mask(marker, sizeof(marker), masked);
+	mask(marker + MARKER_LEN / 2, PIECE, masked);
 	buf_init_secret(&b, 10000);
-	buf_puts(&b, "{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[{\"name\":"
-			      "\"n\",\"kind\":\"binary\",\"value\":\"");
+	buf_puts(&b, head);
 	base64_encode(marker, sizeof(marker), &b);
-	mask(b.data + b.len - sizeof(masked_text), sizeof(masked_text), masked_text);
+	mask(b.data + strlen(head) + MARKER_LEN / 2, PIECE, masked_text);
 	buf_puts(&b, "\"}],\"warnings\":[7]}");
 	secret_wipe(marker, sizeof(marker));
 	assert_int_equal(service_config_decode(b.data, b.len, &c, &err), -1);
-	assert_true(in_memory(masked_text, sizeof(masked_text)));
+	assert_true(in_memory(masked_text, PIECE));
 	buf_free(&b);
-	assert_false(in_memory(masked_text, sizeof(masked_text)));
-	assert_false(in_memory(masked, sizeof(masked)));
+	assert_false(in_memory(masked_text, PIECE));
+	assert_false(in_memory(masked, PIECE));
 }
 
 static void test_json_free(void **state)

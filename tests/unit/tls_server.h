@@ -31,6 +31,7 @@ enum behaviour {
 	HANG, /* the same, then wait for the client to leave */
 	TRICKLE, /* a byte of `answer` every 20 ms */
 	SLAM, /* close after the handshake with bytes unread, which resets the connection */
+	LEAVE, /* close after the handshake, in good order */
 	MUTE, /* accept, never shake hands */
 	PLAIN, /* no TLS: send `answer` as it is */
 	TLS12_ONLY, /* shake hands with TLS 1.2 at most */
@@ -198,7 +199,7 @@ static void serve_tls(struct server *s, int fd)
 			echo(s, ssl);
 		else if (s->does == TLS12_ONLY)
 			wait_for_leave(ssl);
-		else if (s->does != SLAM)
+		else if (s->does != SLAM && s->does != LEAVE)
 			play(s, ssl);
 	}
 	ERR_clear_error();
@@ -258,7 +259,7 @@ static void listen_on(struct server *s)
 		ntohs(six ? v6.sin6_port : v4.sin_port));
 }
 
-static void start(struct server *s)
+static void prepare(struct server *s)
 {
 	listen_on(s);
 	s->ctx = SSL_CTX_new(TLS_server_method());
@@ -268,6 +269,11 @@ static void start(struct server *s)
 		SSL_CTX_set_max_proto_version(s->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(s->ctx, any_certificate, NULL);
+}
+
+static void start(struct server *s)
+{
+	prepare(s);
 	assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
