@@ -246,6 +246,34 @@ def changed_while_running(t, base):
         t.check('the log says why', 'outside of CAS' in cas.tail() and 'changed by somebody else' in cas.tail(), cas.tail())
 
 
+def backup(t, base):
+    """docs/cas.md: a copy taken while CAS runs, started in another directory."""
+    alice = Identity(base, 'alice')
+    with Running(base) as cas:
+        for i in range(5):
+            cas.call('POST', SESSIONS, document(f's{i}'), alice)
+        before = cas.call('GET', SESSIONS, identity=alice).json()
+        key = cas.call('GET', '/v1/cas').json()['key']
+        copy = Cas(base, 'copy')
+        os.mkdir(copy.dir, 0o700)
+        source, target = sqlite3.connect(os.path.join(cas.dir, 'cas.db')), sqlite3.connect(os.path.join(copy.dir, 'cas.db'))
+        source.backup(target)
+        source.close()
+        target.close()
+        shutil.copy(os.path.join(cas.dir, 'master.sealed'), copy.dir)
+        shutil.copytree(os.path.join(cas.dir, 'tee'), os.path.join(copy.dir, 'tee'))
+        t.equal('CAS goes on', cas.call('POST', SESSIONS, document('later'), alice).status, 201)
+        t.equal('stops on TERM', cas.stop(), 0)
+    try:
+        copy.start()
+        t.equal('the copy has the same key', copy.call('GET', '/v1/cas').json()['key'], key)
+        t.equal('and the sessions of then', copy.call('GET', SESSIONS, identity=alice).json(), before)
+        t.equal('and takes changes', copy.call('POST', SESSIONS, document('new'), alice).status, 201)
+        t.equal('copy stops on TERM', copy.stop(), 0)
+    finally:
+        copy.end()
+
+
 def usage(t, base):
     cas = Cas(base)
     for options, word in ((['--nonsense'], '--nonsense'), (['--max-body', 'x'], 'max-body'), (['--timeout', '0'], 'timeout'),
@@ -283,4 +311,4 @@ def usage(t, base):
 
 
 if __name__ == '__main__':
-    main(restart, ciphertext, damage, first_start, disk_full, changed_while_running, usage)
+    main(restart, ciphertext, damage, first_start, disk_full, changed_while_running, backup, usage)
