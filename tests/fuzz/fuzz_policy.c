@@ -243,7 +243,7 @@ static void run_substitute(const uint8_t *p, size_t n)
 
 	diag_init(&d);
 	buf_init(&out, 16 << 20);
-	if (session_substitute((const char *)p, n, variable, "", &out, &err)) {
+	if (session_substitute((const char *)p, n, variable, &out, &out, &err)) {
 		fuzz_check(err.text[0] && out.len == 0);
 	} else {
 		fuzz_check(yaml_load((const char *)p, n, &before, &d) == 0);
