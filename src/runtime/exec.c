@@ -78,31 +78,68 @@ static bool is_runtime(const char *path)
 	       a.st_ino == b.st_ino;
 }
 
-static long host_exec(char **argv, char **envp)
-{
-	long rc = host_call3(SYS_execve, (long)SELF_EXE, (long)argv, (long)envp);
+/*
+ * The state's descriptor is told in the name that the runtime is executed by (AT_EXECFN), since arguments and environment are the program's:
+ * one "/" a bit after /proc/self, followed by "." where it is set, least significant first.
+ */
+#define FD_BITS 24
 
-	if (rc == -ENOENT && runtime.self)
-		rc = host_call3(SYS_execve, (long)runtime.self, (long)argv, (long)envp);
+static void name_with_fd(int fd, char *ret)
+{
+	char *p = stpcpy(ret, "/proc/self");
+
+	for (int bit = 0; bit < FD_BITS; bit++)
+		p = stpcpy(p, fd >> bit & 1 ? "/." : "/");
+	strcpy(p, "/exe");
+}
+
+int exec_state_fd(const char *execfn)
+{
+	const char *p = execfn;
+	int fd = 0;
+
+	if (strncmp(p, "/proc/self/", 11))
+		return -1;
+	p += 10;
+	for (int bit = 0; bit < FD_BITS; bit++) {
+		if (*p++ != '/')
+			return -1;
+		if (*p == '.') {
+			fd |= 1 << bit;
+			p++;
+		}
+	}
+	return strcmp(p, "/exe") ? -1 : fd;
+}
+
+/* The host sees what it would see of the program itself; but arguments and environment of an attested program may hold secrets. */
+long exec_hand_over(const struct launch *l, struct process *p)
+{
+	char name[11 + 2 * FD_BITS + 5], *bare[] = {l->argv[0], NULL}, *none[] = {NULL};
+	long fd = launch_write_state(l, p), rc;
+
+	if (fd < 0)
+		return fd;
+	if (fd >> FD_BITS) {
+		host_close((int)fd);
+		return -EMFILE;
+	}
+	name_with_fd((int)fd, name);
+	rc = host_call3(SYS_execve, (long)name, (long)(runtime.attested ? bare : l->argv),
+		(long)(runtime.attested ? none : l->envp));
+	host_close((int)fd);
 	return rc;
 }
 
 static long do_exec(struct launch *l, struct thread *t)
 {
-	char state[32], *envp[] = {state, NULL}, *bare[] = {l->argv[0], NULL};
-	long fd, rc;
+	long rc;
 
 	if (is_runtime(l->path))
 		return host_exec(
 			l->argv, l->envp); /* a fresh start of the runtime, which the program asks for */
-	fd = launch_write_state(l, t->proc);
-	if (fd < 0)
-		return fd;
-	snprintf(state, sizeof(state), LAUNCH_ENV "=%ld", fd);
 	signal_before_exec(t->proc);
-	/* Arguments of an attested program may hold secrets: the host does not see them. */
-	rc = host_exec(runtime.attested ? bare : l->argv, envp);
-	host_close((int)fd);
+	rc = exec_hand_over(l, t->proc);
 	signal_start(t->proc);
 	return rc;
 }

@@ -8,8 +8,6 @@
 #include "core/error.h"
 #include "runtime/runtime.h"
 
-#define LAUNCH_ENV                                                                                           \
-	"SCONE_EXEC_FD" /* the only environment variable of a re-executed runtime: number of the state's descriptor */
 #define LAUNCH_ARGS_MAX                                                                                      \
 	(6 * 1024 * 1024) /* bytes of all argument and environment strings, as Linux' upper limit */
 #define LAUNCH_STRING_MAX (128 * 1024) /* one string, as Linux' MAX_ARG_STRLEN */
@@ -34,6 +32,10 @@ __attribute__((warn_unused_result)) int launch_push(char ***v, size_t *n, const 
 /* The state handed over: to a descriptor that survives execve (memfd_secret when secret and available, else a sealed memfd). Returns the
  * descriptor or -errno. */
 int launch_write_state(const struct launch *l, struct process *p);
+/* Replace this process' image by a fresh runtime with that state. Returns only on failure, with -errno. */
+long exec_hand_over(const struct launch *l, struct process *p);
+/* The descriptor of a predecessor's state, from the name this runtime was executed by; -1: there is no predecessor. */
+int exec_state_fd(const char *execfn);
 /* Read it back, close it; fills runtime.* flags and the shields of p. 0 or -1. */
 MUST_USE int launch_read_state(int fd, struct launch *ret, struct process *p, struct error *err);
 

@@ -22,7 +22,6 @@
 #define BRK_LEAST (16ULL << 20)
 #define PIE_BASE 0x555000000000ULL
 #define PIE_SPREAD 0x0aa000000000ULL /* random bases lie in [PIE_BASE, PIE_BASE + PIE_SPREAD) */
-#define HWCAP2_FSGSBASE 2ULL
 
 static struct {
 	uint64_t start, now, end; /* end: of the reservation */
@@ -295,9 +294,6 @@ static bool aux_entry(uint64_t type, uint64_t *value, const struct program *p, u
 		break;
 	case AT_PLATFORM:
 		*value = platform;
-		break;
-	case AT_HWCAP2:
-		*value &= ~HWCAP2_FSGSBASE; /* the FS base is the runtime's to switch */
 		break;
 	default:
 		break;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -202,7 +203,11 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 	if (launch_named(o, env, l, ret_status))
 		return -1;
 	rc = shields_init(&process, NULL);
-	return rc ? log_error("start the shields: %s", strerror(-rc)), -1 : 0;
+	if (rc)
+		return log_error("start the shields: %s", strerror(-rc)), -1;
+	/* Once more through execve, so that /proc shows the program's arguments; if that cannot be, it runs all the same. */
+	exec_hand_over(l, &process);
+	return 0;
 }
 
 static size_t count(char **v)
@@ -310,49 +315,31 @@ static int enter(struct launch *l, const uint64_t *auxv)
 
 static void know_self(void)
 {
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
 	runtime.text_start = (uint64_t)__executable_start;
 	runtime.text_end = (uint64_t)etext;
 	runtime.image_start = (uint64_t)__executable_start;
 	runtime.image_end = ((uint64_t)_end + 4095) & ~4095ULL;
-	if (n > 0) {
-		path[n] = 0;
-		runtime.self = strdup(path);
-	}
-}
-
-static int from_predecessor(const char *value, struct launch *l)
-{
-	struct error err = {0};
-	char *end;
-	long fd = strtol(value, &end, 10);
-
-	if (*end || end == value || fd < 0 || fd > INT_MAX)
-		return log_error("%s=%s: not a descriptor number", LAUNCH_ENV, value), -1;
-	if (launch_read_state((int)fd, l, &process, &err))
-		return fail(&err, -1);
-	return 0;
 }
 
 int main(int argc, char **argv, char **env)
 {
 	const uint64_t *auxv;
-	const char *reason = NULL, *state = getenv(LAUNCH_ENV);
+	const char *reason = NULL;
 	struct launch l = {0};
 	struct options o = {0};
 	int status = EXIT_RUNTIME;
 	char **e = env;
+	int state = exec_state_fd((const char *)getauxval(AT_EXECFN));
+	struct error err = {0};
 
 	log_init("scone-runtime");
 	while (*e)
 		e++;
 	auxv = (const uint64_t *)(e + 1);
 	know_self();
-	if (state) {
-		if (from_predecessor(state, &l))
-			return EXIT_RUNTIME;
+	if (state >= 0) {
+		if (launch_read_state(state, &l, &process, &err))
+			return fail(&err, EXIT_RUNTIME);
 	} else {
 		if (parse_options(argc, argv, &o, &status))
 			return status;
@@ -362,8 +349,8 @@ int main(int argc, char **argv, char **env)
 		log_error("this machine cannot run the runtime: %s", reason);
 		return EXIT_RUNTIME;
 	}
-	if (!state && (o.attest.config_id ? launch_attested(&o, env, &l, &status)
-					  : launch_plain(&o, env, &l, &status)))
+	if (state < 0 && (o.attest.config_id ? launch_attested(&o, env, &l, &status)
+					     : launch_plain(&o, env, &l, &status)))
 		return status;
 	if (runtime.stats)
 		stats_start();

@@ -73,7 +73,8 @@ struct thread {
 	uint64_t rseq_addr; /* registered by the program, 0: none */
 	uint32_t rseq_len, rseq_sig;
 	siginfo_t pending_info[PENDING_MAX];
-	int deliver_fault;
+	bool sigsys_held; /* somebody sent SIGSYS while the program blocks it; the kernel cannot keep it, for it must pass */
+	siginfo_t sigsys_info;
 };
 static_assert(offsetof(struct thread, proc) == 56, "entry.S");
 
@@ -93,9 +94,7 @@ struct process {
 /* What does not change after start. */
 struct runtime {
 	char *program; /* absolute path that /proc/self/exe answers */
-	char *self; /* path of the runtime's image, used where /proc is not mounted */
 	bool attested; /* configuration came from CAS: secrets may be in memory */
-	bool trace; /* SCONE_LOG=trace */
 	bool stats; /* SCONE_LOG=debug: counters at exit */
 	uint64_t text_start, text_end; /* the runtime's code: where system calls are allowed */
 	uint64_t image_start, image_end;

@@ -18,6 +18,8 @@ void signal_start(struct process *p);
 void signal_before_exec(const struct process *p);
 void signal_set_action(struct process *p, int sig, const struct kernel_sigaction *sa);
 void signal_kernel_default(int sig);
+/* If the program's mask allows SIGSYS again, raise the one that was held back. */
+void signal_release_sigsys(struct thread *t);
 /* One line on stderr: a fault of the runtime itself. */
 void signal_report_fault(int sig, uint64_t addr, uint64_t ip, const struct thread *t);
 /* Set the kernel's mask to the program's, unless signals wait to be delivered (then the way out does it). */

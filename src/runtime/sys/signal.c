@@ -165,10 +165,30 @@ long sys_rt_sigprocmask(struct regs *r, struct thread *t)
 			return -EINVAL;
 		}
 		signal_apply_mask(t);
+		signal_release_sigsys(t);
 	}
 	if (r->rdx && user_copy((void *)r->rdx, &old, sizeof(old)))
 		return -EFAULT;
 	return 0;
+}
+
+long sys_rt_sigpending(struct regs *r, struct thread *t)
+{
+	uint64_t set = 0;
+	long rc;
+
+	if (r->rsi > sizeof(set))
+		return -EINVAL;
+	rc = host_call2(SYS_rt_sigpending, (long)&set, sizeof(set));
+	for (uint32_t i = 0; i < t->pending; i++)
+		if (t->sigmask & SIG_BIT(t->pending_info[i].si_signo))
+			set |= SIG_BIT(t->pending_info[i].si_signo);
+	if (t->sigsys_held)
+		set |= SIG_BIT(SIGSYS);
+	set &= t->sigmask;
+	if (!rc && user_copy((void *)r->rdi, &set, r->rsi))
+		return -EFAULT;
+	return rc;
 }
 
 long sys_sigaltstack(struct regs *r, struct thread *t)

@@ -17,6 +17,7 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	/* signals */
 	[SYS_rt_sigaction] = {.kind = SYS_FAST, .fast = sys_rt_sigaction},
 	[SYS_rt_sigprocmask] = {.kind = SYS_FAST, .fast = sys_rt_sigprocmask},
+	[SYS_rt_sigpending] = {.kind = SYS_FAST, .fast = sys_rt_sigpending},
 	[SYS_rt_sigreturn] = {.kind = SYS_FAST, .fast = sys_rt_sigreturn},
 	[SYS_sigaltstack] = {.kind = SYS_FAST, .fast = sys_sigaltstack},
 	[SYS_rt_sigsuspend] = {.kind = SYS_FAST, .fast = sys_rt_sigsuspend},

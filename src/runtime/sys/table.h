@@ -54,6 +54,7 @@ long sys_brk(struct regs *r, struct thread *t);
 /* signal calls: ../signal.c (fast), signal_slow.c */
 long sys_rt_sigaction(struct regs *r, struct thread *t);
 long sys_rt_sigprocmask(struct regs *r, struct thread *t);
+long sys_rt_sigpending(struct regs *r, struct thread *t);
 long sys_rt_sigreturn(struct regs *r, struct thread *t);
 long sys_sigaltstack(struct regs *r, struct thread *t);
 long sys_rt_sigsuspend(struct regs *r, struct thread *t);

@@ -41,6 +41,7 @@ int scone_dispatch(struct regs *r, struct thread *t)
 	const struct sys_entry *e;
 	long ret;
 
+	r->nr = (uint32_t)r->nr; /* as the kernel: the upper half does not count */
 	if (r->nr >= SYS_TABLE_SIZE) {
 		r->rax = (uint64_t)-ENOSYS;
 		return 0;

@@ -74,6 +74,14 @@ static void requeue(struct thread *t, const siginfo_t *info)
 	host_call4(SYS_rt_tgsigqueueinfo, t->proc->pid, t->tid, info->si_signo, (long)info);
 }
 
+void signal_release_sigsys(struct thread *t)
+{
+	if (!t->sigsys_held || (t->sigmask & SIG_BIT(SIGSYS)))
+		return;
+	t->sigsys_held = false;
+	requeue(t, &t->sigsys_info);
+}
+
 /* Nobody handles it: let the kernel do what it does by default. A fault happens again by itself; anything else is raised again. */
 static void default_action(struct thread *t, int sig, bool fault, struct kernel_ucontext *k)
 {
@@ -268,6 +276,11 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 		on_trap(k, in_runtime);
 		return;
 	}
+	if (sig == SIGSYS && (t->sigmask & SIG_BIT(SIGSYS))) {
+		if (!t->sigsys_held)
+			t->sigsys_held = !user_copy(&t->sigsys_info, info, sizeof(*info));
+		return;
+	}
 	if (sig == SIGTRAP && !in_runtime && rewrite_resume_ip(ip - 1, &native)) {
 		k->g[G_RIP] = native; /* jumped into a rewritten window: the int3 there is ours */
 		return;
@@ -294,13 +307,13 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 void scone_deliver(struct thread *t);
 void scone_deliver(struct thread *t)
 {
-	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, mask;
+	uint64_t all = SIGSET_ALL, mask; /* faults too: one that somebody sent must wait for the window */
 
 	while (t->pending) {
 		siginfo_t info;
 		int sig = t->pending_info[0].si_signo;
 
-		host_sigmask(SIG_SETMASK, &none, NULL);
+		host_sigmask(SIG_SETMASK, &all, NULL);
 		if (user_copy(&info, &t->pending_info[0], sizeof(info)))
 			return;
 		t->pending--;
@@ -308,7 +321,7 @@ void scone_deliver(struct thread *t)
 			if (user_copy(&t->pending_info[i], &t->pending_info[i + 1], sizeof(info)))
 				return;
 		requeue(t, &info);
-		mask = none & ~SIG_BIT(sig);
+		mask = all & ~SIG_BIT(sig);
 		scone_window(&mask);
 	}
 	mask = t->sigmask & ~SIG_BIT(SIGSYS);
@@ -320,18 +333,19 @@ long sys_rt_sigreturn(struct regs *r, struct thread *t)
 {
 	struct kernel_ucontext *k = (struct kernel_ucontext *)r->rsp;
 	struct kernel_ucontext head;
-	uint64_t resume, none = SIGSET_ALL & ~SIGSET_SYNC;
+	uint64_t resume, all = SIGSET_ALL;
 
 	if (user_copy(&head, k, sizeof(head))) {
 		host_call3(SYS_tgkill, t->proc->pid, t->tid, SIGSEGV);
 		return -EFAULT;
 	}
-	host_sigmask(SIG_SETMASK, &none, NULL);
+	host_sigmask(SIG_SETMASK, &all, NULL);
 	t->sigmask = head.sigmask & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
 	if (!on_stack(&t->altstack, r->rsp) || (head.stack.flags & STACK_AUTODISARM))
 		t->altstack = head.stack;
 	while (t->pending)
 		requeue(t, &t->pending_info[--t->pending]);
+	signal_release_sigsys(t);
 	head.sigmask &= ~SIG_BIT(SIGSYS);
 	head.stack = t->host_altstack;
 	if (rewrite_resume_ip(head.g[G_RIP], &resume))
