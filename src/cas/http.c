@@ -249,7 +249,7 @@ static enum step do_handshake(struct conn *c)
 		c->has_key = true;
 	}
 	c->phase = HEAD;
-	set_deadline(c, c->server->o.timeout);
+	set_deadline(c, c->server->stopping ? LINGER_SECONDS : c->server->o.timeout);
 	return STEP_ON;
 }
 
@@ -574,14 +574,19 @@ unsigned http_server_connections(const struct http_server *s)
 
 void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg)
 {
-	struct conn *c;
+	struct conn *c, *next;
 
 	if (s->stopping)
 		return;
 	evconnlistener_free(s->listener);
 	s->listener = NULL;
-	while ((c = TAILQ_FIRST(&s->idle)))
-		conn_free(c);
+	for (c = TAILQ_FIRST(&s->all); c; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->phase == HEAD && !c->in.len)
+			conn_free(c);
+		else if (c->phase == HANDSHAKE)
+			set_deadline(c, LINGER_SECONDS);
+	}
 	s->done = done;
 	s->done_arg = arg;
 	s->stopping = true;

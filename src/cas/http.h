@@ -55,7 +55,7 @@ MUST_USE int http_server_new(
 	struct event_base *base, const struct http_options *o, struct http_server **ret, struct error *err);
 /* "ADDR:PORT" in use. */
 const char *http_server_address(const struct http_server *s);
-/* Stop accepting, close idle connections, answer what has begun. done is called, from the event loop, when no connection is left. */
+/* Stop accepting, close connections without a request, answer what has begun. done is called, from the event loop, when no connection is left. */
 void http_server_stop(struct http_server *s, void (*done)(void *arg), void *arg);
 unsigned http_server_connections(const struct http_server *s);
 void http_server_free(struct http_server *s); /* closes whatever is left; NULL is fine */

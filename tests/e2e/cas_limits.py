@@ -271,6 +271,12 @@ def stopping(t, base):
             t.check('finishes it', status(answer) == 201 and b'Connection: close' in answer, answer)
         t.equal('then ends', cas.process.wait(5), 0)
         cas.start()
+        with socket.create_connection(cas.address, 20) as s, tls(alice).wrap_socket(s), socket.create_connection(cas.address, 20):
+            time.sleep(0.2)
+            begin = time.monotonic()
+            t.equal('stops with connections that never asked', cas.stop(), 0)
+            t.check('without waiting for them long', time.monotonic() - begin < 5, time.monotonic() - begin)
+        cas.start()
         t.equal('what it answered is kept', cas.call('GET', SESSIONS + '/last', identity=alice).status, 200)
         cas.process.send_signal(signal.SIGHUP)
         time.sleep(0.2)
