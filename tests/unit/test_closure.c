@@ -266,6 +266,13 @@ static void test_paths(void **state)
 	program("runpath",
 		"-Ltop -ltop -Wl,--enable-new-dtags,-rpath,'$ORIGIN/top:$ORIGIN/deep' -Wl,-rpath-link,deep");
 	refused("runpath", ERR_NOT_FOUND, "libdeep.so not found");
+	/* A RUNPATH of its own shuts an object off from the RPATH of those that bring it in. */
+	library("own", "own", "int o(void){return 1;}",
+		"-Ldeep -ldeep -Wl,--enable-new-dtags,-rpath,/nowhere");
+	program("shut",
+		"-Lown -lown -Wl,--disable-new-dtags,-rpath,'$ORIGIN/own:$ORIGIN/deep' -Wl,-rpath-link,deep");
+	run("! ./shut 2>shut.log");
+	refused("shut", ERR_NOT_FOUND, "libdeep.so not found (needed by ");
 	/* The same program through a link elsewhere: $ORIGIN is where it really lies. */
 	run("mkdir -p else && ln -sf ../rpath else/link");
 	m = closure("else/link");
