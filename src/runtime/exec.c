@@ -136,8 +136,8 @@ static long do_exec(struct launch *l, struct thread *t)
 	long rc;
 
 	if (is_runtime(l->path))
-		return host_exec(
-			l->argv, l->envp); /* a fresh start of the runtime, which the program asks for */
+		return host_call3(SYS_execve, (long)SELF_EXE, (long)l->argv,
+			(long)l->envp); /* a fresh start, as asked */
 	signal_before_exec(t->proc);
 	rc = exec_hand_over(l, t->proc);
 	signal_start(t->proc);

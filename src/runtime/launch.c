@@ -288,8 +288,7 @@ int launch_read_state(int fd, struct launch *ret, struct process *p, struct erro
 	int rc;
 
 	if (host_fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_MAX)
-		return error_set(err, ERR_INPUT, "%s names descriptor %d, which holds no state of a runtime",
-			LAUNCH_ENV, fd);
+		return error_set(err, ERR_INPUT, "descriptor %d holds no state of a runtime", fd);
 	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (host_failed(addr))
 		return error_set_errno(err, (int)-addr, "map the state in descriptor %d", fd);
