@@ -3,6 +3,8 @@
  *
  * A key's name everywhere (access policies, pinned CAS keys, platform keys) is its *key hash*: SHA-256 over the DER
  * SubjectPublicKeyInfo. Its text form is Base58Check: version byte 0x4f, the 32 bytes, 4 bytes of double SHA-256.
+ *
+ * Keys returned are the caller's (EVP_PKEY_free). Encoders append to out. Text that is no such key is ERR_INPUT; encrypted PEM is, too.
  */
 #ifndef SCONE_CRYPTO_KEY_H
 #define SCONE_CRYPTO_KEY_H
@@ -32,7 +34,8 @@ void key_hash_text(const uint8_t hash[KEY_HASH_LEN], char ret[KEY_HASH_TEXT_MAX]
 MUST_USE int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN],
 	struct error *err); /* checks version and checksum */
 
-/* Signature over p: Ed25519 pure; EC with SHA-256 (P-256) or SHA-384 (P-384), DER; RSA PKCS#1 v1.5 with SHA-256. */
+/* Other keys, and RSA below 2048 bits, are ERR_INPUT; a signature that does not match is ERR_CRYPTO.
+ * Signature over p: Ed25519 pure; EC with SHA-256 (P-256) or SHA-384 (P-384), DER; RSA PKCS#1 v1.5 with SHA-256. */
 MUST_USE int key_sign(EVP_PKEY *k, const void *p, size_t n, struct buf *out, struct error *err);
 MUST_USE int key_verify(
 	EVP_PKEY *k, const void *p, size_t n, const uint8_t *sig, size_t siglen, struct error *err);

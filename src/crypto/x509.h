@@ -11,7 +11,8 @@
 #include "crypto/key.h"
 
 /* Self-signed v3 certificate for k: random 128-bit serial, not a CA, valid from one hour ago for `days`.
- * dns and ip (each may be NULL) become subject alternative names. */
+ * dns and ip (each may be NULL) become subject alternative names; a name with other
+ * than letters, digits, '-', '_', '.', '*', or days outside 1 to 36500, is ERR_INPUT. The certificate is the caller's (X509_free). */
 MUST_USE int x509_self_signed(EVP_PKEY *k, const char *common_name, const char *dns, const char *ip, int days,
 	X509 **ret, struct error *err);
 MUST_USE int x509_to_pem(X509 *c, struct buf *out, struct error *err);

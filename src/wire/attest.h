@@ -85,12 +85,15 @@ struct service_config {
 };
 void service_config_init(struct service_config *c);
 void service_config_free(struct service_config *c); /* wipes */
-/* Append one zeroed element (bufs initialised as secret) and return it; NULL: no memory. */
+/* Append one zeroed element (bufs initialised as secret) and return it; NULL: no memory or CONFIG_LIST_MAX reached. Valid until the next
+ * one is added to the same list. */
 struct config_value *service_config_add_arg(struct service_config *c);
 struct config_value *service_config_add_env(struct service_config *c, const char *name);
 struct config_file *service_config_add_file(struct service_config *c, const char *path);
 struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind);
 MUST_USE int service_config_add_warning(struct service_config *c, const char *text);
+/* Both directions refuse what a program cannot be started with: a NUL in an argument or variable, a variable without a proper name, a
+ * relative file path, a mode over 07777, another word for mode or kind than those above (ERR_INPUT). */
 MUST_USE int service_config_encode(
 	const struct service_config *c, struct buf *out, struct error *err); /* out: secret buf */
 MUST_USE int service_config_decode(const void *p, size_t n, struct service_config *ret, struct error *err);
