@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "crypto/hash.h"
 
+/* A script is a file with a `#!` line, the program the ELF file that the kernel ends up with, the interpreter its PT_INTERP. */
 enum code_role { CODE_PROGRAM = 1, CODE_SCRIPT = 2, CODE_INTERP = 3, CODE_LIBRARY = 4 };
 
 struct code_entry {

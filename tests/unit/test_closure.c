@@ -289,6 +289,18 @@ static void test_paths(void **state)
 	manifest_free(&m);
 }
 
+/* DF_1_NODEFLIB: neither the default directories nor what the cache has from there. */
+static void test_no_default_dirs(void **state)
+{
+	program("nodef", "-Wl,-z,nodefaultlib");
+	run("! ./nodef 2>nodef.log");
+	refused("nodef", ERR_NOT_FOUND, "libc.so.6 not found");
+	program("nodef", "-Wl,-z,nodefaultlib,-rpath,/lib/x86_64-linux-gnu");
+	struct manifest m = closure("nodef");
+	same_as_ldso("./nodef", &m);
+	manifest_free(&m);
+}
+
 /* A 32-bit library on the way is passed by; a path with a slash is taken as it is. */
 static void test_other_class(void **state)
 {
@@ -385,6 +397,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_library, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_default_dirs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hwcaps_dirs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
