@@ -4,6 +4,7 @@
 import os
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 from cas_harness import Cas, Identity, Running, main  # noqa: E402
 
