@@ -265,23 +265,27 @@ proof "control: the marker is in $native_count files of a native server without 
 proof "the marker is in $count files of the data directory (and in $running_count while the server ran)" \
 	test "$count$running_count" = 00
 
-# native_refuses NAME KEYFILE OPTION…: start on a copy of the data without the runtime; holds if it refuses for want of the key
+# native_refuses NAME KEYFILE PATTERN OPTION…: start on a copy of the data without the runtime; holds if the server gives up because
+# InnoDB cannot read its files, and says why
 native_refuses() {
-	local name=$1 key=$2 status copied=$base/copies/$1 wanted='invalid key|encrypt|decrypt|malformed log record'
-	shift 2
+	local copied=$base/copies/$1 key=$2 pattern=$3 status
+	shift 3
 	mkdir "$copied" && cp -a "$dir/data" "$copied/data" || return 1
 	timeout 60 mariadbd --no-defaults --user="$user" --datadir="$copied/data" --tmpdir="$base/native/tmp" --skip-networking \
 		--socket="$copied/s.sock" --pid-file="$copied/pid" --innodb-log-file-size=16M ${key:+--plugin-load-add=file_key_management} \
 		${key:+--loose-file-key-management-filename="$key"} "$@" >"$copied/server.log" 2>&1
 	status=$?
-	grep -iE 'ERROR.*(invalid key|encrypt|decrypt|malformed log record)' "$copied/server.log" | cut -c1-150 | head -n 3 | indent
-	((status != 0 && status != 124)) && grep -qiE "$wanted" "$copied/server.log"
+	grep -F '[ERROR]' "$copied/server.log" | cut -c1-150 | head -n 3 | indent
+	((status != 0 && status != 124)) || { say "exit status $status"; return 1; }
+	grep -qE "\[ERROR\].*($pattern)" "$copied/server.log" || { say "no error matches: $pattern"; return 1; }
+	grep -qF "Plugin 'InnoDB' registration as a STORAGE ENGINE failed" "$copied/server.log"
 }
 printf '1;%s\n' "$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')" >"$base/copies/guess"
-proof "started natively with the same files, MariaDB cannot open the tables" native_refuses same "$dir/keyfile" \
+proof "started natively with the same files, MariaDB cannot open the tables" native_refuses same "$dir/keyfile" 'Invalid key at' \
 	--innodb-encrypt-tables=FORCE --innodb-encrypt-log=ON
-proof "nor with a guessed key" native_refuses guessed "$base/copies/guess"
-proof "nor without the encryption plugin, in recovery mode" native_refuses recovery '' --innodb-force-recovery=6
+# What it stumbles over depends on what the wrong key makes of the first record of the log.
+proof "nor with a guessed key" native_refuses guessed "$base/copies/guess" 'InnoDB: Missing FILE_CHECKPOINT|decrypt'
+proof "nor without the encryption plugin, in recovery mode" native_refuses recovery '' 'decrypt failed' --innodb-force-recovery=6
 
 # refused NAME PATTERN… -- COMMAND…: holds if the command fails and says every pattern; its text is printed
 refused() {
