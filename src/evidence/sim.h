@@ -36,8 +36,10 @@ static_assert(sizeof(struct sim_evidence) == 280, "wire size");
 static_assert(offsetof(struct sim_evidence, signature) == 216, "signed bytes");
 
 /* Fill and sign. platform is an Ed25519 private key. */
-MUST_USE int sim_evidence_make(EVP_PKEY *platform, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
-	const uint8_t report_data[REPORT_DATA_LEN], uint64_t now, uint32_t flags, struct sim_evidence *ret, struct error *err);
-MUST_USE int sim_evidence_verify(const uint8_t *p, size_t n, const struct verify_context *ctx, struct verdict *ret, struct error *err);
+MUST_USE int sim_evidence_make(EVP_PKEY *platform, const uint8_t runtime_digest[32],
+	const uint8_t manifest_root[32], const uint8_t report_data[REPORT_DATA_LEN], uint64_t now,
+	uint32_t flags, struct sim_evidence *ret, struct error *err);
+MUST_USE int sim_evidence_verify(
+	const uint8_t *p, size_t n, const struct verify_context *ctx, struct verdict *ret, struct error *err);
 
 #endif

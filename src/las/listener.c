@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -15,10 +16,9 @@
 int listener_make_parents(const char *path, struct error *err)
 {
 	char dir[PATH_MAX];
-	if (strlen(path) >= sizeof(dir))
+	if ((size_t)snprintf(dir, sizeof(dir), "%s", path) >= sizeof(dir))
 		return error_set(
 			err, ERR_LIMIT, "path of %zu bytes, wanted below %d", strlen(path), PATH_MAX);
-	strcpy(dir, path);
 	/* Peers of every user must get through, whatever this process keeps for itself. */
 	mode_t before = umask(022);
 	int rc = 0;
@@ -35,10 +35,10 @@ int listener_make_parents(const char *path, struct error *err)
 /* Two that start at once must not take each other's fresh socket for a stale one: the directory is locked meanwhile. */
 static int lock_directory(const char *path, struct error *err)
 {
-	char dir[PATH_MAX];
-	strcpy(dir, path);
-	char *slash = strrchr(dir, '/');
-	strcpy(slash ? slash + (slash == dir) : dir, slash ? "" : ".");
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	const char *slash = strrchr(path, '/');
+	int n = slash ? (int)(slash - path) + (slash == path) : 1;
+	snprintf(dir, sizeof(dir), "%.*s", n, slash ? path : ".");
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot open the directory %s", dir);
@@ -108,7 +108,7 @@ int listener_open(const char *path, struct listener *ret, struct error *err)
 	if (path[0] == '\0' || strlen(path) >= sizeof(a.sun_path))
 		return error_set(err, ERR_LIMIT, "socket path \"%.200s\" has %zu bytes, wanted 1 to %zu",
 			path, strlen(path), sizeof(a.sun_path) - 1);
-	strcpy(a.sun_path, path);
+	memcpy(a.sun_path, path, strlen(path) + 1);
 	if (listener_make_parents(path, err) < 0)
 		return -1;
 	int lock = lock_directory(path, err);

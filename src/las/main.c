@@ -155,12 +155,15 @@ static int print_platform(struct tee *t, struct error *err)
 /* scone-runtime in the directory of this program. */
 static int default_runtime(char ret[PATH_MAX], struct error *err)
 {
-	static const char name[] = "/scone-runtime";
-	ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - sizeof(name));
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n < 0)
 		return error_set_errno(err, errno, "cannot find the directory of this program");
-	ret[n] = '\0';
-	strcpy(strrchr(ret, '/'), name);
+	self[n] = '\0';
+	int dir = (int)(strrchr(self, '/') - self);
+	if (snprintf(ret, PATH_MAX, "%.*s/scone-runtime", dir, self) >= PATH_MAX)
+		return error_set(err, ERR_LIMIT,
+			"the directory of this program has a path of %d bytes, which is too long", dir);
 	return 0;
 }
 

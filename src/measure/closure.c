@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -154,15 +155,10 @@ static char *directory_of(const char *path)
 	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
 	if (path[0] != '/' && !cwd)
 		return NULL;
-	size_t base = cwd ? strlen(cwd) : 0;
-	char *dir = malloc(base + strlen(path) + 2);
-	if (dir) {
-		char *at = dir;
-		if (cwd) {
-			at = stpcpy(at, cwd);
-			*at++ = '/';
-		}
-		strcpy(at, path);
+	char *dir = NULL;
+	if (asprintf(&dir, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path) < 0) {
+		dir = NULL;
+	} else {
 		char *slash = strrchr(dir, '/');
 		slash[slash == dir ? 1 : 0] = '\0';
 	}
@@ -477,10 +473,9 @@ int closure_compute(const char *program, struct manifest *ret, struct error *err
 	struct shebang next;
 	char path[PATH_MAX];
 	int rc = 1;
-	if (strlen(program) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%s", program) >= sizeof(path))
 		return error_set(err, ERR_LIMIT, "path of the program has %zu bytes, wanted below %d",
 			strlen(program), PATH_MAX);
-	strcpy(path, program);
 	for (int depth = 0; rc == 1; depth++) {
 		if (depth > SHEBANG_DEPTH) {
 			rc = error_set(err, ERR_LIMIT, "%s: more than %d interpreters in a row are scripts",
@@ -489,7 +484,7 @@ int closure_compute(const char *program, struct manifest *ret, struct error *err
 		}
 		rc = close_file(&c, path, &next, err);
 		if (rc == 1)
-			strcpy(path, next.interp);
+			memcpy(path, next.interp, sizeof(next.interp));
 	}
 	if (rc == 0) {
 		manifest_sort(&c.manifest);

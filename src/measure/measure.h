@@ -25,7 +25,7 @@ struct code_entry {
 	char *path; /* absolute, symlinks resolved, owned */
 	uint8_t digest[SHA256_LEN];
 	uint64_t size; /* bytes; not part of the root */
-	dev_t dev;     /* identity of the file that was hashed; not part of the root */
+	dev_t dev; /* identity of the file that was hashed; not part of the root */
 	ino_t ino;
 };
 
@@ -49,9 +49,11 @@ MUST_USE int measure_fd(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, str
 void manifest_init(struct manifest *m);
 void manifest_free(struct manifest *m);
 /* Copies path. ERR_LIMIT over MANIFEST_MAX. manifest_sort before manifest_root. */
-MUST_USE int manifest_add(struct manifest *m, enum code_role role, const char *path, const uint8_t digest[SHA256_LEN], struct error *err);
+MUST_USE int manifest_add(struct manifest *m, enum code_role role, const char *path,
+	const uint8_t digest[SHA256_LEN], struct error *err);
 void manifest_sort(struct manifest *m);
 void manifest_root(const struct manifest *m, uint8_t ret[SHA256_LEN]);
-void measurement(const uint8_t runtime_digest[SHA256_LEN], const uint8_t root[SHA256_LEN], uint8_t ret[SHA256_LEN]);
+void measurement(
+	const uint8_t runtime_digest[SHA256_LEN], const uint8_t root[SHA256_LEN], uint8_t ret[SHA256_LEN]);
 
 #endif

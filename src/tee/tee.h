@@ -25,8 +25,10 @@ struct tee_ops {
 	int (*evidence)(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
 		const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err);
 	/* Encrypt so that only this platform (and, where the TEE can, only this code) opens it. label separates uses. */
-	int (*seal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err);
-	int (*unseal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err);
+	int (*seal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out,
+		struct error *err);
+	int (*unseal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out,
+		struct error *err);
 	/* key_hash of the platform key. */
 	int (*platform)(struct tee *t, uint8_t ret[32], struct error *err);
 };
