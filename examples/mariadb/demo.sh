@@ -15,6 +15,7 @@ case ${1-} in
 *) echo "usage: $0 [--keep]" >&2; exit 2 ;;
 esac
 
+exec {stdout}>&1
 passed=0 failed=0
 declare -A pid=()   # what runs in the background, by name
 
@@ -89,6 +90,7 @@ log_tails() {
 finish() {
 	local status=$? name
 	trap - EXIT INT TERM
+	exec >&"$stdout" # a signal may have come where output goes to a file
 	for name in server control sleeper argument las cas; do
 		stop "$name"
 	done
