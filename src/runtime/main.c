@@ -338,7 +338,7 @@ int main(int argc, char **argv, char **env)
 	auxv = (const uint64_t *)(e + 1);
 	know_self();
 	if (state >= 0) {
-		if (launch_read_state(state, &l, &process, &err))
+		if (launch_read_state(state, &l, &process, &err) || (runtime.attested && attest_harden(&err)))
 			return fail(&err, EXIT_RUNTIME);
 	} else {
 		if (parse_options(argc, argv, &o, &status))
