@@ -118,7 +118,7 @@ void scone_restorer(void);
 /* Start or resume the program with thread->regs, after restoring vector state from thread->xsave. Returns when the thread leaves. */
 void scone_enter(struct thread *t);
 __attribute__((noreturn)) void scone_leave(struct thread *t);
-__attribute__((noreturn)) void scone_sigreturn(uint64_t rsp, uint64_t fs);
+__attribute__((noreturn)) void scone_sigreturn(uint64_t rsp);
 /* A system call that a signal can interrupt: answers -ERESTARTSYS (-512) if one is pending before it starts or the kernel would restart it. */
 long scone_safe_call(long nr, const struct regs *r);
 long scone_safe_call6(long nr, long a, long b, long c, long d, long e, long f);

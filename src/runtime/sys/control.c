@@ -1,5 +1,5 @@
 /*
- * control: arch_prctl, prctl and the end of the process. General registers only.
+ * control: arch_prctl, prctl and the end of the process. Fast ones use general registers only.
  */
 #include <asm/prctl.h>
 #include <errno.h>

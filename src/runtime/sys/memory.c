@@ -7,10 +7,13 @@
 #include "runtime/loader.h"
 #include "runtime/shields.h"
 #include "runtime/sys/table.h"
+#include "runtime/x86_64/rewrite.h"
 
+/* The runtime's image, and the trampolines that rewritten code jumps to, are not the program's to change. */
 static bool hits_runtime(uint64_t addr, uint64_t len)
 {
-	return addr < runtime.image_end && addr + len > runtime.image_start;
+	return (addr < runtime.image_end && addr + len > runtime.image_start) ||
+	       rewrite_owns((void *)addr, len);
 }
 
 long sys_mmap_fast(struct regs *r, struct thread *t)

@@ -7,6 +7,9 @@
  *
  * The exit path from scone_exit to its last jump can be restarted from scone_exit at any instruction: the signal handler does so when it
  * interrupts it, and the pending signal is then seen.
+ *
+ * Fast handlers (scone_dispatch, scone_deliver and what they call) run with the program's FS base and vector state: they are compiled with
+ * general registers only and use no thread-local storage. Slow ones run with the runtime's FS base, the vector state saved.
  */
 #define R_R15 0
 #define R_R14 8
@@ -75,15 +78,15 @@ scone_entry:
 	cld
 	rdfsbase %rcx
 	movq %rcx, R_FS(%rdi)
-	movq T_HOST_FS, %rcx
-	wrfsbase %rcx
 	movq T_SELF, %rsi
 	xorl %ebp, %ebp
 	call scone_dispatch
 	testl %eax, %eax
 	jz scone_exit
 
-	/* Slow: handlers may use vector registers. */
+	/* Slow: handlers may use thread-local storage and vector registers. */
+	movq T_HOST_FS, %rcx
+	wrfsbase %rcx
 	movq T_XSAVE, %rcx
 	movl xsave_mask_lo(%rip), %eax
 	movl xsave_mask_hi(%rip), %edx
@@ -94,18 +97,19 @@ scone_entry:
 
 	.globl scone_resume
 	.hidden scone_resume
-scone_resume: /* give back vector state, then the rest; rsp is the runtime's */
+scone_resume: /* give back vector state and FS base, then the rest; rsp is the runtime's */
 	movq T_XSAVE, %rcx
 	movl xsave_mask_lo(%rip), %eax
 	movl xsave_mask_hi(%rip), %edx
 	xrstor64 (%rcx)
+	movq T_REGS, %rcx
+	movq R_FS(%rcx), %rcx
+	wrfsbase %rcx
 
 scone_exit:
 	movq T_REGS, %rsp
 	cmpl $0, T_PENDING
 	jne .Ldeliver
-	movq R_FS(%rsp), %rcx
-	wrfsbase %rcx
 	pushq R_FLAGS(%rsp)
 	popfq
 	movq R_R15(%rsp), %r15
@@ -126,10 +130,7 @@ scone_exit:
 	movq R_RSP(%rsp), %rsp
 	jmp *%rcx
 scone_exit_end:
-	/* Out of the restartable range: FS base may be the program's when the range was restarted late. */
 .Ldeliver:
-	movq T_HOST_FS, %rcx
-	wrfsbase %rcx
 	movq T_SELF, %rdi
 	call scone_deliver
 	jmp scone_exit
@@ -253,13 +254,12 @@ scone_restorer:
 	hlt
 	.size scone_restorer, . - scone_restorer
 
-/* void scone_sigreturn(uint64_t rsp, uint64_t fs): the kernel restores from the program's frame. */
+/* void scone_sigreturn(uint64_t rsp): the kernel restores from the program's frame. */
 	.globl scone_sigreturn, scone_sigreturn_start, scone_sigreturn_end
 	.hidden scone_sigreturn, scone_sigreturn_start, scone_sigreturn_end
 	.type scone_sigreturn, @function
 scone_sigreturn:
 scone_sigreturn_start:
-	wrfsbase %rsi
 	movq %rdi, %rsp
 	movl $NR_RT_SIGRETURN, %eax
 	syscall

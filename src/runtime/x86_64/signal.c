@@ -352,5 +352,5 @@ long sys_rt_sigreturn(struct regs *r, struct thread *t)
 		head.g[G_RIP] = resume;
 	if (user_copy(k, &head, sizeof(head)))
 		return -EFAULT;
-	scone_sigreturn(r->rsp, r->fs);
+	scone_sigreturn(r->rsp);
 }
