@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include "crypto/hash.h"
 #include "measure/elf.h"
 #include "runtime/code.h"
 
@@ -32,6 +31,12 @@ struct mapped {
 	uint64_t bias; /* added to every virtual address of the file */
 	uint64_t start, end, entry, phdr, phnum;
 };
+
+/* From the kernel: what the program would get at this place. OpenSSL's generator would cost its whole start. */
+static int get_random(void *p, size_t n)
+{
+	return host_call3(SYS_getrandom, (long)p, (long)n, 0) == (long)n ? 0 : -1;
+}
 
 static int pread_fd(void *ctx, uint64_t off, void *p, size_t n)
 {
@@ -344,7 +349,7 @@ static int make_stack(const struct launch *l, const uint64_t *host_auxv, const s
 	uint8_t seed[16];
 	bool ok = true;
 
-	if (!args || host_failed(at) || random_bytes(seed, sizeof(seed), err)) {
+	if (!args || host_failed(at) || get_random(seed, sizeof(seed))) {
 		free(args);
 		return error_set(
 			err, ERR_NOMEM, "no memory for a stack of %llu bytes", (unsigned long long)size);
@@ -380,8 +385,8 @@ int loader_start(const struct launch *l, const uint64_t *host_auxv, struct regs 
 	uint64_t spread = 0;
 	int rc;
 
-	if (random_bytes(&spread, sizeof(spread), err))
-		return -1;
+	if (get_random(&spread, sizeof(spread)))
+		return error_set(err, ERR_IO, "getrandom gives no bytes");
 	if (map_file(l->path, PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD), &p.exe, &interp, err))
 		return -1;
 	rc = make_brk(p.exe.end);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 #include "host/host.h"
 #include "runtime/fd.h"
@@ -178,4 +179,67 @@ long served_statx(uint32_t id, uint32_t flags, uint32_t mask, uint64_t user_stat
 	st.stx_size = size_of(id);
 	st.stx_blocks = (st.stx_size + 511) / 512;
 	return user_copy((void *)user_statx, &st, sizeof(st));
+}
+
+/* May this process change attributes of a file that the host lacks? */
+static bool is_owner(const struct injected_info *info)
+{
+	uint32_t uid = (uint32_t)host_call0(SYS_geteuid);
+
+	return uid == 0 || uid == info->uid;
+}
+
+long served_chmod(uint32_t id, uint32_t mode)
+{
+	const struct injected_info *info = &injected_get(shields_files(), id)->info;
+	long ret;
+
+	if (info->from_host)
+		return host_call3(SYS_fchmodat, AT_FDCWD, (long)info->path, mode);
+	if (!is_owner(info))
+		return -EPERM;
+	shields_lock();
+	ret = injected_set_mode(shields_files(), id, mode);
+	shields_unlock();
+	return ret;
+}
+
+long served_chown(uint32_t id, uint32_t uid, uint32_t gid)
+{
+	const struct injected_info *info = &injected_get(shields_files(), id)->info;
+	bool changes = (uid != UINT32_MAX && uid != info->uid) || (gid != UINT32_MAX && gid != info->gid);
+	long ret;
+
+	if (info->from_host)
+		return host_call5(SYS_fchownat, AT_FDCWD, (long)info->path, uid, gid, 0);
+	if (changes && host_call0(SYS_geteuid) != 0)
+		return -EPERM;
+	shields_lock();
+	ret = injected_set_owner(shields_files(), id, uid, gid);
+	shields_unlock();
+	return ret;
+}
+
+long served_utimens(uint32_t id, uint64_t user_times)
+{
+	const struct injected_info *info = &injected_get(shields_files(), id)->info;
+	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}}, now;
+	long ret;
+
+	if (info->from_host)
+		return host_call4(SYS_utimensat, AT_FDCWD, (long)info->path, (long)user_times, 0);
+	if (user_times && user_copy(times, (const void *)user_times, sizeof(times)) < 0)
+		return -EFAULT;
+	if (!is_owner(info))
+		return -EPERM;
+	if (times[1].tv_nsec == UTIME_OMIT)
+		return 0;
+	if (times[1].tv_nsec == UTIME_NOW) {
+		host_call2(SYS_clock_gettime, CLOCK_REALTIME, (long)&now);
+		times[1] = now;
+	}
+	shields_lock();
+	ret = injected_set_mtime(shields_files(), id, times[1].tv_sec);
+	shields_unlock();
+	return ret;
 }

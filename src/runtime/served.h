@@ -13,6 +13,11 @@ long served_stat(uint32_t id, uint64_t user_stat);
 long served_statx(uint32_t id, uint32_t flags, uint32_t mask, uint64_t user_statx);
 /* mask of access(2); effective: by effective ids, else by real ones. */
 long served_access(uint32_t id, uint32_t mask, bool effective);
+/* Attributes: those of a file that the host has are changed there. */
+long served_chmod(uint32_t id, uint32_t mode);
+long served_chown(uint32_t id, uint32_t uid, uint32_t gid);
+/* user_times: two struct timespec of utimensat(2), or 0 for now. */
+long served_utimens(uint32_t id, uint64_t user_times);
 long served_truncate(struct process *p, uint32_t id, int64_t size);
 
 #endif

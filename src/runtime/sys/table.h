@@ -93,6 +93,26 @@ long sys_faccessat(struct regs *r, struct thread *t);
 long sys_faccessat2(struct regs *r, struct thread *t);
 long sys_truncate(struct regs *r, struct thread *t);
 
+/* path_change.c: calls that change, replace or remove what a path names. make: mkdir, mknod. */
+long sys_unlink(struct regs *r, struct thread *t);
+long sys_unlinkat(struct regs *r, struct thread *t);
+long sys_rename(struct regs *r, struct thread *t);
+long sys_renameat(struct regs *r, struct thread *t);
+long sys_link(struct regs *r, struct thread *t);
+long sys_linkat(struct regs *r, struct thread *t);
+long sys_symlink(struct regs *r, struct thread *t);
+long sys_symlinkat(struct regs *r, struct thread *t);
+long sys_make(struct regs *r, struct thread *t);
+long sys_makeat(struct regs *r, struct thread *t);
+long sys_chmod(struct regs *r, struct thread *t);
+long sys_fchmodat(struct regs *r, struct thread *t);
+long sys_chown(struct regs *r, struct thread *t);
+long sys_fchownat(struct regs *r, struct thread *t);
+long sys_fchmod(struct regs *r, struct thread *t);
+long sys_fchown(struct regs *r, struct thread *t);
+long sys_utimensat(struct regs *r, struct thread *t);
+long sys_xattr(struct regs *r, struct thread *t);
+
 /* file.c: calls on a descriptor that a shield serves; also those that copy or close descriptors. */
 long sys_read(struct regs *r, struct thread *t);
 long sys_pread64(struct regs *r, struct thread *t);

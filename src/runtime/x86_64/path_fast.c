@@ -10,7 +10,7 @@ static bool in_proc(uint64_t path)
 	char head[6];
 
 	/* A path that ends before six bytes are readable is no name below /proc; one that cannot be read is the kernel's to refuse. */
-	if (user_copy(head, (const void *)path, sizeof(head)) != 0)
+	if (!path || user_copy(head, (const void *)path, sizeof(head)) != 0)
 		return false;
 	return head[0] == '/' && head[1] == 'p' && head[2] == 'r' && head[3] == 'o' && head[4] == 'c' &&
 	       head[5] == '/';

@@ -1,0 +1,201 @@
+/*
+ * path_change: calls that change, replace or remove what a path names, and extended attributes.
+ *
+ * An injected file cannot be removed, replaced or given another name: EPERM. Attributes of one that the host has are changed there; those of
+ * one that exists in memory only are changed in memory, as its content is. Such a file has no extended attributes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include "host/host.h"
+#include "runtime/fd.h"
+#include "runtime/place.h"
+#include "runtime/served.h"
+#include "runtime/shields.h"
+#include "runtime/sys/table.h"
+
+static long pass(struct regs *r)
+{
+	return scone_safe_call((long)r->nr, r);
+}
+
+/* The injected file that a path of the program names, or -1. */
+static int named(struct thread *t, int dirfd, uint64_t user, unsigned flags)
+{
+	char path[PLACE_PATH_MAX];
+	struct place p;
+
+	if (!t->proc->path_rules || user_string(path, user, sizeof(path)) < 0)
+		return -1;
+	p = place_named(t, dirfd, path, flags);
+	return p.kind == PLACE_FILE ? (int)p.id : -1;
+}
+
+/* The same, and only if it exists in memory alone; links at the end are followed. */
+static int memory_only(struct thread *t, int dirfd, uint64_t user, unsigned flags)
+{
+	char path[PLACE_PATH_MAX];
+	struct place p;
+
+	if (!t->proc->path_rules || user_string(path, user, sizeof(path)) < 0)
+		return -1;
+	p = place_find(t, dirfd, path, flags);
+	return p.kind == PLACE_FILE && !injected_get(shields_files(), p.id)->info.from_host ? (int)p.id : -1;
+}
+
+long sys_unlink(struct regs *r, struct thread *t)
+{
+	return named(t, AT_FDCWD, r->rdi, PLACE_NOFOLLOW) >= 0 ? -EPERM : pass(r);
+}
+
+long sys_unlinkat(struct regs *r, struct thread *t)
+{
+	return named(t, (int)r->rdi, r->rsi, PLACE_NOFOLLOW) >= 0 ? -EPERM : pass(r);
+}
+
+static long rename_paths(
+	struct regs *r, struct thread *t, int from_dir, uint64_t from, int to_dir, uint64_t to)
+{
+	if (named(t, from_dir, from, PLACE_NOFOLLOW) >= 0 || named(t, to_dir, to, PLACE_NOFOLLOW) >= 0)
+		return -EPERM;
+	return pass(r);
+}
+
+long sys_rename(struct regs *r, struct thread *t)
+{
+	return rename_paths(r, t, AT_FDCWD, r->rdi, AT_FDCWD, r->rsi);
+}
+
+long sys_renameat(struct regs *r, struct thread *t)
+{
+	return rename_paths(r, t, (int)r->rdi, r->rsi, (int)r->rdx, r->r10);
+}
+
+/* What would be made is there already; a file in memory cannot have a second name on a disk. */
+static long link_paths(struct regs *r, struct thread *t, int from_dir, uint64_t from, int to_dir, uint64_t to)
+{
+	if (named(t, to_dir, to, PLACE_NOFOLLOW) >= 0)
+		return -EEXIST;
+	return memory_only(t, from_dir, from, PLACE_NOFOLLOW) >= 0 ? -EPERM : pass(r);
+}
+
+long sys_link(struct regs *r, struct thread *t)
+{
+	return link_paths(r, t, AT_FDCWD, r->rdi, AT_FDCWD, r->rsi);
+}
+
+long sys_linkat(struct regs *r, struct thread *t)
+{
+	return link_paths(r, t, (int)r->rdi, r->rsi, (int)r->rdx, r->r10);
+}
+
+long sys_symlink(struct regs *r, struct thread *t)
+{
+	return named(t, AT_FDCWD, r->rsi, PLACE_NOFOLLOW) >= 0 ? -EEXIST : pass(r);
+}
+
+long sys_symlinkat(struct regs *r, struct thread *t)
+{
+	return named(t, (int)r->rsi, r->rdx, PLACE_NOFOLLOW) >= 0 ? -EEXIST : pass(r);
+}
+
+long sys_make(struct regs *r, struct thread *t)
+{
+	return named(t, AT_FDCWD, r->rdi, PLACE_NOFOLLOW) >= 0 ? -EEXIST : pass(r);
+}
+
+long sys_makeat(struct regs *r, struct thread *t)
+{
+	return named(t, (int)r->rdi, r->rsi, PLACE_NOFOLLOW) >= 0 ? -EEXIST : pass(r);
+}
+
+long sys_chmod(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, AT_FDCWD, r->rdi, 0);
+
+	return id < 0 ? pass(r) : served_chmod((uint32_t)id, (uint32_t)r->rsi);
+}
+
+long sys_fchmodat(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, (int)r->rdi, r->rsi, 0);
+
+	return id < 0 ? pass(r) : served_chmod((uint32_t)id, (uint32_t)r->rdx);
+}
+
+/* chown and lchown: a file in memory is no link. */
+long sys_chown(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, AT_FDCWD, r->rdi, r->nr == SYS_lchown ? PLACE_NOFOLLOW : 0);
+
+	return id < 0 ? pass(r) : served_chown((uint32_t)id, (uint32_t)r->rsi, (uint32_t)r->rdx);
+}
+
+static unsigned place_flags(uint64_t at_flags)
+{
+	return (at_flags & AT_SYMLINK_NOFOLLOW ? PLACE_NOFOLLOW : 0) |
+	       (at_flags & AT_EMPTY_PATH ? PLACE_EMPTY : 0);
+}
+
+long sys_fchownat(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, (int)r->rdi, r->rsi, place_flags(r->r8));
+
+	return id < 0 ? pass(r) : served_chown((uint32_t)id, (uint32_t)r->rdx, (uint32_t)r->r10);
+}
+
+/* Of a shielded descriptor: its id, or -1. */
+static int of_descriptor(struct thread *t, uint64_t fd)
+{
+	const struct fd_entry *e;
+	int id = -1;
+
+	shields_lock();
+	e = fd_get(t->proc, (int)fd);
+	if (e && !(e->flags & O_PATH))
+		id = (int)e->file - 1;
+	shields_unlock();
+	return id;
+}
+
+long sys_fchmod(struct regs *r, struct thread *t)
+{
+	int id = of_descriptor(t, r->rdi);
+
+	return id < 0 ? pass(r) : served_chmod((uint32_t)id, (uint32_t)r->rsi);
+}
+
+long sys_fchown(struct regs *r, struct thread *t)
+{
+	int id = of_descriptor(t, r->rdi);
+
+	return id < 0 ? pass(r) : served_chown((uint32_t)id, (uint32_t)r->rsi, (uint32_t)r->rdx);
+}
+
+/* A null path means the descriptor: futimens(3). */
+long sys_utimensat(struct regs *r, struct thread *t)
+{
+	int id = r->rsi ? memory_only(t, (int)r->rdi, r->rsi, place_flags(r->r10)) : of_descriptor(t, r->rdi);
+
+	return id < 0 ? pass(r) : served_utimens((uint32_t)id, r->rdx);
+}
+
+long sys_xattr(struct regs *r, struct thread *t)
+{
+	bool link_meant = r->nr == SYS_lgetxattr || r->nr == SYS_llistxattr || r->nr == SYS_lsetxattr ||
+			  r->nr == SYS_lremovexattr;
+
+	if (memory_only(t, AT_FDCWD, r->rdi, link_meant ? PLACE_NOFOLLOW : 0) < 0)
+		return pass(r);
+	switch (r->nr) {
+	case SYS_listxattr:
+	case SYS_llistxattr:
+		return 0;
+	case SYS_getxattr:
+	case SYS_lgetxattr:
+	case SYS_removexattr:
+	case SYS_lremovexattr:
+		return -ENODATA;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
