@@ -179,7 +179,7 @@ ping() { mariadb-admin --no-defaults -u root -S "$1" ping; }
 install_tables() {
 	local data=${!#}
 	"${@:1:$#-1}" mariadb-install-db --no-defaults --datadir="$data" --user="$user" --auth-root-authentication-method=normal \
-		--skip-test-db
+		--skip-test-db --skip-name-resolve --force
 }
 
 start_server() {
