@@ -7,6 +7,7 @@
 #include "policy/session.h"
 
 /* Append the canonical JSON; out should be a secret buf, for explicit secret values are in it. */
-MUST_USE int session_canonical(const struct session *s, const uint8_t creator[32], struct buf *out, struct error *err);
+MUST_USE int session_canonical(
+	const struct session *s, const uint8_t creator[32], struct buf *out, struct error *err);
 
 #endif

@@ -11,9 +11,9 @@
 
 struct diag_entry {
 	const char *name; /* "E-HEX" …, or "W-…" for a warning; static */
-	char *path;	  /* key path: services[1].attestation.mrenclave[0]; owned */
+	char *path; /* key path: services[1].attestation.mrenclave[0]; owned */
 	int line, column; /* from 1; 0: no place */
-	char *text;	  /* value seen, value wanted; owned */
+	char *text; /* value seen, value wanted; owned */
 };
 
 struct diag {
@@ -26,7 +26,8 @@ struct diag {
 
 void diag_init(struct diag *d);
 void diag_free(struct diag *d);
-void diag_add(struct diag *d, const char *name, const char *path, int line, int column, const char *fmt, ...) PRINTF_LIKE(6, 7);
+void diag_add(struct diag *d, const char *name, const char *path, int line, int column, const char *fmt, ...)
+	PRINTF_LIKE(6, 7);
 /* Into the order of the document (stable). */
 void diag_sort(struct diag *d);
 /* "FILE:LINE:COLUMN: error|warning: PATH: TEXT [NAME]\n" for each entry; file may be NULL. */

@@ -11,7 +11,8 @@ struct shown show(const struct ynode *n)
 	size_t out = 0, max = 48;
 
 	if (n->kind != YNODE_SCALAR) {
-		strcpy(r.s, n->kind == YNODE_MAP ? "a map" : "a list");
+		const char *what = n->kind == YNODE_MAP ? "a map" : "a list";
+		memcpy(r.s, what, strlen(what) + 1);
 		return r;
 	}
 	r.s[out++] = '"';

@@ -17,8 +17,9 @@
 struct parse {
 	struct session *s;
 	struct diag *d;
-	int minor;		     /* N of 0.3.N; the newest for a plain 0.3 */
-	const struct ynode **foreign; /* names of secrets whose kind was refused: references to them raise no second error */
+	int minor; /* N of 0.3.N; the newest for a plain 0.3 */
+	const struct ynode **
+		foreign; /* names of secrets whose kind was refused: references to them raise no second error */
 	size_t foreign_count;
 	const struct secret_spec **sorted; /* the named secrets, by name */
 	size_t sorted_count;

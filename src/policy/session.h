@@ -51,7 +51,7 @@ struct session_arg { /* a command word: text (may hold templates), or the host's
 struct session_env {
 	char *name;
 	char *value; /* may hold templates */
-	bool host;   /* taken from the host's environment */
+	bool host; /* taken from the host's environment */
 };
 
 struct service {
@@ -60,7 +60,7 @@ struct service {
 	size_t argc;
 	struct session_env *env;
 	size_t envc;
-	char *pwd;	  /* never NULL */
+	char *pwd; /* never NULL */
 	char *image_name; /* or NULL */
 	struct attest_alternative *attestation; /* OR */
 	size_t attestation_count;
@@ -118,7 +118,8 @@ void session_free(struct session *s); /* wipes explicit values */
 
 /* Deterministic hash (section 3.3): SHA-256 over a domain string and the canonical JSON. creator: key hash of the uploader; counts when a rule
  * refers to CREATOR. docs/session-language.md gives the canonical form. */
-MUST_USE int session_hash(const struct session *s, const uint8_t creator[32], uint8_t ret[SESSION_HASH_LEN], struct error *err);
+MUST_USE int session_hash(
+	const struct session *s, const uint8_t creator[32], uint8_t ret[SESSION_HASH_LEN], struct error *err);
 
 const struct service *session_service(const struct session *s, const char *name);
 const struct image *session_image(const struct session *s, const char *name);
@@ -126,18 +127,21 @@ const struct secret_spec *session_secret(const struct session *s, const char *na
 
 enum access_op { OP_READ, OP_UPDATE, OP_CREATE_SESSIONS, OP_LIST_SESSIONS };
 /* May the caller with this key hash (NULL: no certificate) do op? 0, or -1 with ERR_ACCESS that says which rule failed. */
-MUST_USE int session_access(const struct session *s, enum access_op op, const uint8_t creator[32], const uint8_t *caller, struct error *err);
+MUST_USE int session_access(const struct session *s, enum access_op op, const uint8_t creator[32],
+	const uint8_t *caller, struct error *err);
 
 /* Does the verdict satisfy mode and attestation of the service? 0, or -1 with ERR_ATTEST: check, value seen, value wanted. */
-MUST_USE int attest_rule_check(const struct session *s, const struct service *svc, const struct verdict *v, struct error *err);
+MUST_USE int attest_rule_check(
+	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err);
 
 /* "SESSION/SERVICE[@OTP]" -> parts (owned by the caller; *ret_otp NULL if none). Section 3.7. */
-MUST_USE int config_id_parse(const char *id, char **ret_session, char **ret_service, char **ret_otp, struct error *err);
+MUST_USE int config_id_parse(
+	const char *id, char **ret_session, char **ret_service, char **ret_otp, struct error *err);
 /* Segments of section 3.1: 128 characters each, 512 in total. */
 MUST_USE int session_name_check(const char *name, struct error *err);
 
 /* Client-side variables (section 1.2): replace $NAME and ${NAME}. lookup returns NULL for a missing one. */
-MUST_USE int session_substitute(const char *text, size_t n, const char *(*lookup)(void *arg, const char *name), void *arg, struct buf *out,
-	struct error *err);
+MUST_USE int session_substitute(const char *text, size_t n,
+	const char *(*lookup)(void *arg, const char *name), void *arg, struct buf *out, struct error *err);
 
 #endif

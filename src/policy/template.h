@@ -22,16 +22,18 @@ typedef bool (*template_lookup)(void *arg, const char *name, size_t len, struct 
 
 /* Append text with every template replaced. An unknown name, format or encoding is an error that says line (from 1), name and what exists.
  * strict: `$$SCONE::` without a closing `$$` is an error (sessions); otherwise left alone (files of the file system). */
-MUST_USE int template_expand(const char *text, size_t n, template_lookup lookup, void *arg, bool strict, struct buf *out, struct error *err);
+MUST_USE int template_expand(const char *text, size_t n, template_lookup lookup, void *arg, bool strict,
+	struct buf *out, struct error *err);
 
 /* Call f for each template of the text: name, and the text from the first ':' or '|' after it ("" if none). Stops when f returns non-zero
  * and returns that. A malformed template gives -1 and err. */
 MUST_USE int template_each(const char *text, size_t n, bool strict,
-	int (*f)(void *arg, const char *name, size_t len, const char *suffix, size_t slen, int line), void *arg, struct error *err);
+	int (*f)(void *arg, const char *name, size_t len, const char *suffix, size_t slen, int line),
+	void *arg, struct error *err);
 
 /* Would template_expand accept this template (parts as template_each gives them)? lookup need only fill kind. 0, or -1 with ERR_NOT_FOUND for
  * an unknown name, ERR_INPUT for a format or an encoding that the kind lacks. */
-MUST_USE int template_check(const char *name, size_t len, const char *suffix, size_t slen, int line, template_lookup lookup, void *arg,
-	struct error *err);
+MUST_USE int template_check(const char *name, size_t len, const char *suffix, size_t slen, int line,
+	template_lookup lookup, void *arg, struct error *err);
 
 #endif

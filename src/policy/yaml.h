@@ -22,17 +22,17 @@ enum ynode_kind { YNODE_SCALAR, YNODE_LIST, YNODE_MAP };
 struct ynode {
 	enum ynode_kind kind;
 	bool plain; /* scalar without quotes and without | or > */
-	bool bad;   /* an error was reported for it; readers stay silent */
-	char *tag;  /* "!cas", "!akv" or NULL; owned */
+	bool bad; /* an error was reported for it; readers stay silent */
+	char *tag; /* "!cas", "!akv" or NULL; owned */
 	int line, column;
 	size_t start, end; /* source range, in characters (code points), end excluded */
-	char *text;	   /* scalar: len bytes and a NUL; owned, wiped */
+	char *text; /* scalar: len bytes and a NUL; owned, wiped */
 	size_t len;
 	struct ynode **items; /* list and map: children in source order; owned */
 	size_t count;
 	struct ynode *parent; /* NULL at the root */
-	size_t index;	      /* place in parent->items */
-	char *key;	      /* child of a map: key_len bytes and a NUL; owned */
+	size_t index; /* place in parent->items */
+	char *key; /* child of a map: key_len bytes and a NUL; owned */
 	size_t key_len;
 	int key_line, key_column;
 };
@@ -53,7 +53,9 @@ const char *ynode_kind_name(const struct ynode *n);
 void ynode_path(const struct ynode *n, struct buf *out);
 
 /* diag_add with path and place of the node, or of its key. */
-void ynode_diag(struct diag *d, const struct ynode *n, const char *name, const char *fmt, ...) PRINTF_LIKE(4, 5);
-void ynode_diag_key(struct diag *d, const struct ynode *n, const char *name, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void ynode_diag(struct diag *d, const struct ynode *n, const char *name, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+void ynode_diag_key(struct diag *d, const struct ynode *n, const char *name, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 
 #endif

@@ -86,11 +86,16 @@ static bool is_runtime(const char *path)
 
 static void name_with_fd(int fd, char *ret)
 {
-	char *p = stpcpy(ret, "/proc/self");
+	static const char head[] = "/proc/self", tail[] = "/exe";
+	size_t at = sizeof(head) - 1;
 
-	for (int bit = 0; bit < FD_BITS; bit++)
-		p = stpcpy(p, fd >> bit & 1 ? "/." : "/");
-	strcpy(p, "/exe");
+	memcpy(ret, head, at);
+	for (int bit = 0; bit < FD_BITS; bit++) {
+		ret[at++] = '/';
+		if (fd >> bit & 1)
+			ret[at++] = '.';
+	}
+	memcpy(ret + at, tail, sizeof(tail));
 }
 
 int exec_state_fd(const char *execfn)

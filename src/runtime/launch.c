@@ -142,7 +142,7 @@ int launch_resolve(struct launch *l, int dirfd)
 
 	if (strlen(l->execfn) >= sizeof(name))
 		return -ENAMETOOLONG;
-	strcpy(name, l->execfn);
+	memcpy(name, l->execfn, strlen(l->execfn) + 1);
 	for (int depth = 0; depth <= SHEBANG_DEPTH; depth++) {
 		struct stat st;
 		int fd = open_program(depth ? AT_FDCWD : dirfd, name, &st), kind, rc;
@@ -169,7 +169,8 @@ int launch_resolve(struct launch *l, int dirfd)
 		rc = script_argv(l, &s, name);
 		if (rc)
 			return rc;
-		strcpy(name, s.interp);
+		static_assert(sizeof(s.interp) <= sizeof(name), "any interpreter of a script fits");
+		memcpy(name, s.interp, strlen(s.interp) + 1);
 	}
 	return -ELOOP;
 }

@@ -70,11 +70,11 @@ static void has_exactly_this_form(void **state)
 		"\\@\\@H: }\n  pwd: /srv\n"
 		"  image_name: i\n  attestation: [{mrenclave: " HEX64 "}]\n",
 		"{" CREATOR_JSON ",\"images\":[{\"injection_files\":[{\"path\":\"/"
-				 "a\"},{\"content\":\"q\\\"\\\\\\u000a\\u0000\xc3\xbc\","
+		"a\"},{\"content\":\"q\\\"\\\\\\u000a\\u0000\xc3\xbc\","
 		"\"path\":\"/"
 		"b\",\"permission\":256}],\"name\":\"i\",\"provide_secrets\":[]}],\"name\":\"n\","
 		"\"predecessor\":\"" HEX64_LOWER "\",\"salt\":\"000102030405060708090a0b0c0d0e0f\","
-						 "\"secrets\":[{\"kind\":\"ascii\",\"name\":\"a\"},"
+		"\"secrets\":[{\"kind\":\"ascii\",\"name\":\"a\"},"
 		"{\"kind\":\"binary\",\"name\":\"b\",\"size\":32},{\"kind\":\"ascii\",\"name\":\"c\","
 		"\"value\":\"6869\"},"
 		"{\"alphabet\":\"alphanumeric\",\"kind\":\"ascii\",\"name\":\"d\"}],"
