@@ -211,9 +211,23 @@ export FROM_HOST='$$SCONE::token$$ from the host'
 	sees 'and gone at the next start' shell "${want_conf%$'\n'}" "cat $conf"
 	sees 'source of a script' shell "$token" "echo 'echo \$1' >$key; . $key \"\$1\""
 	sees 'its own program' shell "$(readlink -f /usr/bin/readlink)" 'readlink /proc/self/exe'
+	sees 'cannot be removed or replaced' shell "1 1 1 ${want_conf:0:8}" \
+		"rm $conf; a=\$?; mv $conf x; b=\$?; cp /etc/hostname x; mv x $conf; echo \$a \$b \$? \$(head -c 8 $conf); rm x"
+	sees 'attributes of a file on no disk' shell 'done' "chmod 600 $key && touch $key && chown \$(id -u) $key && ls -l $key 2>&1 >/dev/null && echo done"
 	sees 'permission of another user' shell 'denied' \
 		"setpriv --reuid=65534 --regid=65534 --clear-groups cat $key 2>/dev/null || echo denied"
 }
+if ((EUID == 0)); then
+	chmod 755 "$base"
+	as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env SCONE_HOME=/nonexistent)
+	"${as_nobody[@]}" timeout 60 "$bin/scone" run --cas "$cas" --cas-key "$cas_key" --config-id "$session/shell" -- /bin/bash 'echo ran' >"$out" 2>"$err"
+	holds 'as another user: a file that it may not read is refused' test "$? $(grep -c "$conf.*Permission denied" "$err") $(cat "$out")" = '125 1 '
+	chmod 644 "$conf"
+	"${as_nobody[@]}" timeout 60 "$bin/scone" run --cas "$cas" --cas-key "$cas_key" --config-id "$session/shell" -- /bin/bash \
+		"id -u; cat $key; cat /dev/fd/3 3<$key; stat -c %u /proc/self; head -c 8 $conf; chmod 777 $conf || echo denied" >"$out" 2>"$err"
+	holds 'as another user: readable ones, undumpable after exec, the host refuses its own' test "$(tr '\n' ' ' <"$out")" = "65534 $want_key $want_key 0 ${want_conf:0:8}denied "
+	chmod 640 "$conf"
+fi
 holds 'the disk is unchanged' cmp -s "$conf" "$base/conf.before"
 holds 'its times are too' test "$(stat -c %Y "$conf")" = "$(stat -c %Y "$base/conf.before")"
 

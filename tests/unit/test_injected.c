@@ -173,6 +173,14 @@ static void test_change(void **state)
 	assert_int_equal(injected_get(t, 0)->data[8999], 0);
 	assert_int_equal(injected_truncate(t, 1, 0), 0);
 	assert_int_equal(injected_get(t, 1)->size, 0);
+	assert_int_equal(injected_set_mode(t, 0, 0777), -EBADF); /* the host's */
+	assert_int_equal(injected_set_owner(t, 2, 1, 1), -EBADF);
+	assert_int_equal(injected_set_mode(t, 1, 0100644), 0);
+	assert_int_equal(injected_set_owner(t, 1, UINT32_MAX, 5), 0);
+	assert_int_equal(injected_set_mtime(t, 1, -1), 0);
+	assert_int_equal(injected_get(t, 1)->info.mode, 0644);
+	assert_int_equal(injected_get(t, 1)->info.uid, 1);
+	assert_int_equal(injected_get(t, 1)->info.gid, 5);
 	injected_free(t);
 	assert_int_equal(blocks, 0);
 	assert_int_equal(own_blocks, 0);

@@ -649,6 +649,59 @@ static void test_statx(void **state)
 	xclose(fd);
 }
 
+static void test_change_names(void **state)
+{
+	char other[160], text[64];
+	struct stat st, real;
+	int fd = xopen(KEY_PATH, O_RDONLY);
+	struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1000000000}};
+
+	path_in(other, "other");
+	assert_int_equal(CALL3(sys_unlink, SYS_unlink, conf, 0, 0), -EPERM);
+	assert_int_equal(CALL3(sys_unlinkat, SYS_unlinkat, AT_FDCWD, KEY_PATH, 0), -EPERM);
+	assert_int_equal(CALL3(sys_rename, SYS_rename, conf, other, 0), -EPERM);
+	close(open(other, O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(CALL4(sys_renameat, SYS_renameat2, AT_FDCWD, other, AT_FDCWD, conf), -EPERM);
+	assert_int_equal(CALL3(sys_link, SYS_link, other, KEY_PATH, 0), -EEXIST);
+	assert_int_equal(CALL4(sys_linkat, SYS_linkat, AT_FDCWD, KEY_PATH, AT_FDCWD, other), -EPERM);
+	assert_int_equal(CALL3(sys_symlink, SYS_symlink, "x", KEY_PATH, 0), -EEXIST);
+	assert_int_equal(CALL3(sys_symlinkat, SYS_symlinkat, "x", AT_FDCWD, conf), -EEXIST);
+	assert_int_equal(CALL3(sys_make, SYS_mkdir, KEY_PATH, 0700, 0), -EEXIST);
+	assert_int_equal(CALL3(sys_makeat, SYS_mknodat, AT_FDCWD, KEY_PATH, 0700), -EEXIST);
+	assert_int_equal(CALL3(sys_unlink, SYS_unlink, other, 0, 0), 0);
+	assert_int_equal(access(conf, F_OK), 0);
+
+	/* in memory */
+	assert_int_equal(CALL3(sys_chmod, SYS_chmod, KEY_PATH, 0444, 0), 0);
+	assert_int_equal(CALL3(sys_fchown, SYS_fchown, fd, 12, -1), getuid() == 0 ? 0 : -EPERM);
+	assert_int_equal(CALL4(sys_utimensat, SYS_utimensat, AT_FDCWD, KEY_PATH, times, 0), 0);
+	assert_int_equal(CALL3(sys_fstat, SYS_fstat, fd, &st, 0), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0444);
+	assert_int_equal(st.st_mtim.tv_sec, 1000000000);
+	assert_int_equal(CALL4(sys_utimensat, SYS_utimensat, fd, 0, 0, 0), 0);
+	assert_int_equal(CALL3(sys_fstat, SYS_fstat, fd, &st, 0), 0);
+	assert_true(st.st_mtim.tv_sec > 1000000000);
+	assert_int_equal(CALL4(sys_utimensat, SYS_utimensat, fd, 0, 8, 0), -EFAULT);
+	assert_int_equal(CALL3(sys_fchmod, SYS_fchmod, fd, 0400, 0), 0);
+	assert_int_equal(CALL3(sys_chown, SYS_chown, KEY_PATH, getuid(), -1), 0);
+	xclose(fd);
+	assert_int_equal(CALL4(sys_xattr, SYS_lgetxattr, KEY_PATH, "user.x", text, 64), -ENODATA);
+	assert_int_equal(CALL3(sys_xattr, SYS_listxattr, KEY_PATH, text, 64), 0);
+	assert_int_equal(call(sys_xattr, SYS_setxattr, (long)KEY_PATH, (long)"user.x", (long)"v", 1, 0, 0),
+		-EOPNOTSUPP);
+
+	/* at the host */
+	fd = xopen(conf, O_RDONLY);
+	assert_int_equal(CALL3(sys_fchmod, SYS_fchmod, fd, 0604, 0), 0);
+	assert_int_equal(stat(conf, &real), 0);
+	assert_int_equal(real.st_mode, S_IFREG | 0604);
+	assert_int_equal(CALL4(sys_fchmodat, SYS_fchmodat, AT_FDCWD, conf, 0640, 0), 0);
+	assert_int_equal(CALL3(sys_fstat, SYS_fstat, fd, &st, 0), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0640);
+	assert_int_equal(st.st_size, strlen(SECRET));
+	xclose(fd);
+}
+
 static void test_fork(void **state)
 {
 	int fd = xopen(conf, O_RDWR), status;
@@ -754,6 +807,7 @@ int main(void)
 		cmocka_unit_test(test_sendfile),
 		cmocka_unit_test(test_proc),
 		cmocka_unit_test(test_statx),
+		cmocka_unit_test(test_change_names),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_vfork),
 		cmocka_unit_test(test_exec),

@@ -330,6 +330,44 @@ long injected_write(struct injected_table *t, uint32_t id, uint64_t off, const v
 	return (long)n;
 }
 
+static struct injected_info *own_attributes(struct injected_table *t, uint32_t id)
+{
+	return id < t->count && !t->files[id].info.from_host ? &t->files[id].info : NULL;
+}
+
+int injected_set_mode(struct injected_table *t, uint32_t id, uint32_t mode)
+{
+	struct injected_info *info = own_attributes(t, id);
+
+	if (!info)
+		return -EBADF;
+	info->mode = mode & MODE_MAX;
+	return 0;
+}
+
+int injected_set_owner(struct injected_table *t, uint32_t id, uint32_t uid, uint32_t gid)
+{
+	struct injected_info *info = own_attributes(t, id);
+
+	if (!info)
+		return -EBADF;
+	if (uid != UINT32_MAX)
+		info->uid = uid;
+	if (gid != UINT32_MAX)
+		info->gid = gid;
+	return 0;
+}
+
+int injected_set_mtime(struct injected_table *t, uint32_t id, int64_t mtime)
+{
+	struct injected_info *info = own_attributes(t, id);
+
+	if (!info)
+		return -EBADF;
+	info->mtime = mtime;
+	return 0;
+}
+
 void injected_encode(const struct injected_table *t, struct buf *out)
 {
 	buf_put_u32be(out, (uint32_t)t->count);

@@ -74,6 +74,11 @@ MUST_USE long injected_write(struct injected_table *t, uint32_t id, uint64_t off
 /* -EFBIG over the limit, -EBADF, -ENOMEM. */
 MUST_USE int injected_truncate(struct injected_table *t, uint32_t id, uint64_t size);
 
+/* Attributes of a file that the host lacks. -EBADF for another id. UINT32_MAX leaves uid or gid as it is. */
+MUST_USE int injected_set_mode(struct injected_table *t, uint32_t id, uint32_t mode);
+MUST_USE int injected_set_owner(struct injected_table *t, uint32_t id, uint32_t uid, uint32_t gid);
+MUST_USE int injected_set_mtime(struct injected_table *t, uint32_t id, int64_t mtime);
+
 /* out should be a secret buffer; a failed append shows in out->failed. */
 void injected_encode(const struct injected_table *t, struct buf *out);
 /* -EBADMSG for anything that injected_encode does not write. */
