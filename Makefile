@@ -33,7 +33,7 @@ format: deps
 	@scripts/format.sh -i
 
 install: all
-	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX)) && meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX)) && meson install -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
 	rm -rf build build-asan
