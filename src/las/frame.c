@@ -1,8 +1,10 @@
 #include "las/frame.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,6 +130,15 @@ int frame_write(int conn, int64_t deadline, const struct buf *payload, struct er
 	return write_exact(conn, deadline, head, sizeof(head), err) < 0
 		       ? -1
 		       : write_exact(conn, deadline, payload->data, payload->len, err);
+}
+
+int frame_pending(int conn, size_t *ret, struct error *err)
+{
+	int n = 0;
+	if (ioctl(conn, SIOCINQ, &n) < 0)
+		return error_set_errno(err, errno, "cannot ask how much the peer has sent");
+	*ret = (size_t)n;
+	return 0;
 }
 
 void frame_finish(int conn, int64_t deadline)

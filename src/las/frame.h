@@ -20,6 +20,9 @@ int64_t frame_now(void);
 MUST_USE int frame_read(int conn, pid_t sender, int64_t deadline, struct buf *out, struct error *err);
 MUST_USE int frame_write(int conn, int64_t deadline, const struct buf *payload, struct error *err);
 
+/* Bytes that the peer has sent and nobody has read. */
+MUST_USE int frame_pending(int conn, size_t *ret, struct error *err);
+
 /* Say that nothing more comes, then read and forget until the peer closes or the deadline passes, so that closing does not
  * take an answer away from a peer that is still sending. */
 void frame_finish(int conn, int64_t deadline);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "core/error.h"
+#include "las/memory.h"
 
 struct peer {
 	pid_t pid;
@@ -15,8 +16,10 @@ struct peer {
 	int pidfd; /* the process that called connect(2) */
 	int proc; /* its /proc directory: fails for good once it is gone, whoever gets the number next */
 	int exe; /* its executable, open for reading */
+	int maps; /* its list of mappings: tied to the memory it had when it was opened, and empty once that is gone */
 	dev_t dev; /* of the executable */
 	ino_t ino;
+	struct image image; /* the executable, as lists of mappings name it */
 	unsigned long long start; /* when it started, in clock ticks since boot */
 	char path[PATH_MAX]; /* of the executable, as /proc says; bytes outside printable ASCII are '?' */
 };
@@ -29,7 +32,11 @@ struct peer {
 MUST_USE int peer_open(int conn, struct peer *ret, struct error *err);
 void peer_close(struct peer *p);
 
-/* Nothing that peer_open found has changed since: alive, same executable, same start, not traced. ERR_PEER otherwise. */
-MUST_USE int peer_unchanged(const struct peer *p, struct error *err);
+/*
+ * The peer is a runtime that has not begun to host a program, and is so without interruption since peer_open: same executable,
+ * same start, no execve in between, one thread, not traced, no handler for SIGSYS, nothing mapped but what memory_check allows.
+ * ERR_PEER otherwise. Call it after the executable was found genuine, and again whenever the answer must still hold.
+ */
+MUST_USE int peer_check(const struct peer *p, struct error *err);
 
 #endif

@@ -50,12 +50,24 @@ static json_t *manifest_json(const struct manifest *m)
 	return list;
 }
 
-int las_request_encode(
-	const uint8_t report_data[64], const struct manifest *m, struct buf *out, struct error *err)
+int las_challenge_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], struct buf *out, struct error *err)
+{
+	json_t *o = message_new();
+
+	if (!message_put(o, "challenge", message_new_hex(challenge, LAS_CHALLENGE_LEN))) {
+		json_decref(o);
+		o = NULL;
+	}
+	return message_write(o, "LAS challenge", out, err);
+}
+
+int las_request_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], const uint8_t report_data[64],
+	const struct manifest *m, struct buf *out, struct error *err)
 {
 	json_t *o = message_new();
 
 	if (!message_put(o, "op", json_string("evidence")) ||
+		!message_put(o, "challenge", message_new_hex(challenge, LAS_CHALLENGE_LEN)) ||
 		!message_put(o, "report_data", message_new_hex(report_data, REPORT_LEN)) ||
 		!message_put(o, "manifest", manifest_json(m))) {
 		json_decref(o);
@@ -82,12 +94,12 @@ static int entry_decode(const json_t *o, struct manifest *to, struct error *err)
 	return manifest_add(to, (enum code_role)role, path, digest, err);
 }
 
-int las_request_decode(
-	const void *p, size_t n, uint8_t ret_report_data[64], struct manifest *ret, struct error *err)
+int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLENGE_LEN],
+	uint8_t ret_report_data[64], struct manifest *ret, struct error *err)
 {
 	static const char where[] = "LAS request";
-	static const char *const keys[] = {"op", "report_data", "manifest", NULL};
-	uint8_t report_data[REPORT_LEN];
+	static const char *const keys[] = {"op", "challenge", "report_data", "manifest", NULL};
+	uint8_t challenge[LAS_CHALLENGE_LEN], report_data[REPORT_LEN];
 	struct manifest m;
 	const json_t *list;
 	const char *op;
@@ -100,6 +112,7 @@ int las_request_decode(
 		return -1;
 	manifest_init(&m);
 	if (message_keys(o, where, keys, err) < 0 || message_text(o, where, "op", CODE_LIMIT, &op, err) < 0 ||
+		message_hex(o, where, "challenge", challenge, sizeof(challenge), err) < 0 ||
 		message_hex(o, where, "report_data", report_data, sizeof(report_data), err) < 0 ||
 		message_list(o, where, "manifest", MANIFEST_MAX, &list, err) < 0)
 		goto out;
@@ -112,6 +125,7 @@ int las_request_decode(
 			goto out;
 	}
 	manifest_sort(&m);
+	memcpy(ret_challenge, challenge, sizeof(challenge));
 	memcpy(ret_report_data, report_data, sizeof(report_data));
 	*ret = m;
 	rc = 0;
@@ -170,11 +184,12 @@ static int answer_error(const json_t *o, struct error *err)
 	return error_set(err, c, "%s", *shown ? shown : "refused without a reason");
 }
 
-int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct error *err)
+/* One frame of LAS as an object with only `key`, for the caller to read and free; -1 also if it is an error, which is then *err. */
+static int frame_decode(
+	const void *p, size_t n, const char *where, const char *key, json_t **ret, struct error *err)
 {
-	static const char where[] = "LAS answer";
-	static const char *const keys[] = {"evidence", NULL};
 	static const char *const error_keys[] = {"error", NULL};
+	const char *const keys[] = {key, NULL};
 	const json_t *inner;
 	json_t *o;
 	int rc;
@@ -187,9 +202,36 @@ int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct 
 	if (inner)
 		rc = message_keys(o, where, error_keys, err) < 0 ? -1 : answer_error(inner, err);
 	else
-		rc = message_keys(o, where, keys, err) < 0
-			     ? -1
-			     : message_bytes(o, where, "evidence", ret_evidence, err);
+		rc = message_keys(o, where, keys, err);
+	if (rc < 0)
+		json_decref(o);
+	else
+		*ret = o;
+	return rc;
+}
+
+int las_challenge_decode(const void *p, size_t n, uint8_t ret[LAS_CHALLENGE_LEN], struct error *err)
+{
+	static const char where[] = "LAS challenge";
+	json_t *o;
+	int rc;
+
+	if (frame_decode(p, n, where, "challenge", &o, err) < 0)
+		return -1;
+	rc = message_hex(o, where, "challenge", ret, LAS_CHALLENGE_LEN, err);
+	json_decref(o);
+	return rc;
+}
+
+int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct error *err)
+{
+	static const char where[] = "LAS answer";
+	json_t *o;
+	int rc;
+
+	if (frame_decode(p, n, where, "evidence", &o, err) < 0)
+		return -1;
+	rc = message_bytes(o, where, "evidence", ret_evidence, err);
 	json_decref(o);
 	return rc;
 }

@@ -14,6 +14,7 @@
 #include "measure/measure.h"
 
 #define LAS_FRAME_MAX (1024 * 1024)
+#define LAS_CHALLENGE_LEN 32
 #define ATTEST_NONCE_LEN 32
 #define ATTEST_REQUEST_MAX (1024 * 1024) /* bytes of a JSON request */
 #define CONFIG_ID_MAX 1024 /* bytes of SESSION/SERVICE[@OTP] */
@@ -28,11 +29,15 @@
 void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t client_key[32],
 	const uint8_t cas_key[32], uint8_t ret[64]);
 
-/* LAS request: {"op":"evidence","report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…]} */
-MUST_USE int las_request_encode(
-	const uint8_t report_data[64], const struct manifest *m, struct buf *out, struct error *err);
-MUST_USE int las_request_decode(
-	const void *p, size_t n, uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
+/* LAS speaks first: {"challenge":HEX64}, new for each connection, or an error (as an answer). Decoding an error gives it as *err. */
+MUST_USE int las_challenge_encode(
+	const uint8_t challenge[LAS_CHALLENGE_LEN], struct buf *out, struct error *err);
+MUST_USE int las_challenge_decode(const void *p, size_t n, uint8_t ret[LAS_CHALLENGE_LEN], struct error *err);
+/* LAS request: {"op":"evidence","challenge":HEX64,"report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…]} */
+MUST_USE int las_request_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], const uint8_t report_data[64],
+	const struct manifest *m, struct buf *out, struct error *err);
+MUST_USE int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLENGE_LEN],
+	uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
 /* LAS answer: {"evidence":BASE64} or {"error":{"code":"…","text":"…"}}; decoding an error answer gives it as *err. */
 MUST_USE int las_answer_encode(const void *evidence, size_t n, struct buf *out, struct error *err);
 MUST_USE int las_answer_encode_error(const struct error *e, struct buf *out);

@@ -114,42 +114,60 @@ static int read_frame(int fd, const char *addr, int64_t deadline, struct buf *fr
 	return 0;
 }
 
+static int receive_challenge(
+	int fd, const char *addr, int64_t deadline, uint8_t ret[LAS_CHALLENGE_LEN], struct error *err)
+{
+	struct buf frame;
+	int rc;
+
+	buf_init(&frame, LAS_FRAME_MAX);
+	rc = read_frame(fd, addr, deadline, &frame, err);
+	if (rc == 0 && las_challenge_decode(frame.data, frame.len, ret, err) < 0)
+		rc = error_wrap(err, "LAS %s", addr);
+	buf_free(&frame);
+	return rc;
+}
+
+static int send_request(int fd, const char *addr, int64_t deadline, const struct buf *body, struct error *err)
+{
+	struct buf frame;
+	int rc;
+
+	buf_init(&frame, LAS_FRAME_MAX + FRAME_HEAD);
+	buf_put_block(&frame, body->data, body->len);
+	if (frame.failed) {
+		buf_free(&frame);
+		return error_set(err, ERR_NOMEM, "no memory for a request of %zu bytes", body->len);
+	}
+	rc = send_all(fd, frame.data, frame.len, deadline);
+	buf_free(&frame);
+	/* LAS may have refused before it read everything: its answer says why */
+	if (rc < 0 && rc != -EPIPE && rc != -ECONNRESET)
+		return error_set_errno(err, -rc, "request to LAS %s not sent", addr);
+	return 0;
+}
+
 int las_client_evidence(const char *addr, const uint8_t report_data[64], const struct manifest *m,
 	int timeout_ms, struct buf *ret_evidence, struct error *err)
 {
 	int64_t deadline = sock_deadline(timeout_ms);
+	uint8_t challenge[LAS_CHALLENGE_LEN];
 	struct buf body, frame;
-	int fd, rc = -1, sent;
+	int rc = -1, fd = connect_las(addr, deadline, err);
 
-	buf_init(&body, LAS_FRAME_MAX);
-	buf_init(&frame, LAS_FRAME_MAX + FRAME_HEAD);
-	fd = connect_las(addr, deadline, err);
 	if (fd < 0)
-		goto out;
-	if (las_request_encode(report_data, m, &body, err) < 0)
-		goto out;
-	buf_put_block(&frame, body.data, body.len);
-	if (frame.failed) {
-		error_set(err, ERR_NOMEM, "no memory for a request of %zu bytes", body.len);
-		goto out;
+		return -1;
+	buf_init(&body, LAS_FRAME_MAX);
+	buf_init(&frame, LAS_FRAME_MAX);
+	if (receive_challenge(fd, addr, deadline, challenge, err) == 0 &&
+		las_request_encode(challenge, report_data, m, &body, err) == 0 &&
+		send_request(fd, addr, deadline, &body, err) == 0 &&
+		read_frame(fd, addr, deadline, &frame, err) == 0) {
+		rc = las_answer_decode(frame.data, frame.len, ret_evidence, err);
+		if (rc < 0)
+			error_wrap(err, "LAS %s", addr);
 	}
-	sent = send_all(fd, frame.data, frame.len, deadline);
-	/* LAS may have refused before it read everything: its answer says why */
-	if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET) {
-		error_set_errno(err, -sent, "request to LAS %s not sent", addr);
-		goto out;
-	}
-	buf_reset(&frame);
-	if (read_frame(fd, addr, deadline, &frame, err) < 0)
-		goto out;
-	if (las_answer_decode(frame.data, frame.len, ret_evidence, err) < 0) {
-		error_wrap(err, "LAS %s", addr);
-		goto out;
-	}
-	rc = 0;
-out:
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	buf_free(&body);
 	buf_free(&frame);
 	return rc;

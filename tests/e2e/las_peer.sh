@@ -84,48 +84,79 @@ expect 'changed runtime, both digests named' 1 \
 "$bin/scone-las" --dir "$base/state2" --print-platform >"$base/other_platform"
 expect 'another platform is not trusted' 1 'ATTEST: .*platform is' "$probe" "$sock" evidence "$(cat "$base/other_platform")"
 
-# The request of a genuine runtime, from Python.
+# A client in Python: its own code from the first byte.
 cat >"$base/client.py" <<'PY'
 import json, socket, struct, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
-body = json.dumps({"op": "evidence", "report_data": "00" * 64,
-    "manifest": [{"role": 1, "path": "/bin/sh", "digest": "11" * 32}]}).encode()
-frame = struct.pack(">I", len(body)) + body
-if sys.argv[2] == "slow":
-    frame = frame[:5]
 start = time.monotonic()
-try:
-    s.sendall(frame)
-except BrokenPipeError:
-    pass
-got = b""
-while True:
-    part = s.recv(65536)
-    if not part:
-        break
-    got += part
-    if len(got) >= 4 and len(got) - 4 >= struct.unpack(">I", got[:4])[0]:
-        break
-answer = json.loads(got[4:])
-if "evidence" in answer:
+def frame():
+    got = b""
+    while len(got) < 4 or len(got) - 4 < struct.unpack(">I", got[:4])[0]:
+        part = s.recv(65536)
+        if not part:
+            sys.exit("no frame")
+        got += part
+    return json.loads(got[4:])
+first = frame()
+if "challenge" in first:
+    body = json.dumps({"op": "evidence", "challenge": first["challenge"], "report_data": "00" * 64,
+        "manifest": [{"role": 1, "path": "/bin/sh", "digest": "11" * 32}]}).encode()
+    s.sendall(struct.pack(">I", len(body)) + body)
+    first = frame()
+if "evidence" in first:
     sys.exit("got evidence")
-print(answer["error"]["code"], answer["error"]["text"], "after %.1f s" % (time.monotonic() - start))
+print(first["error"]["code"], first["error"]["text"], "after %.1f s" % (time.monotonic() - start))
 PY
 python=$(python3 -c 'import os; print(os.readlink("/proc/self/exe"))')
-expect 'python3 is refused by name and digest' 0 "^PEER peer runs $python with digest $(digest "$python"), wanted the runtime with digest $(digest "$probe")" \
-	python3 "$base/client.py" "$sock" whole
-expect 'a stranger cannot keep a connection waiting' 0 '^PEER .* after [01]\.' python3 "$base/client.py" "$sock" slow
+expect 'python3 is refused by name and digest, and does not keep a connection waiting' 0 \
+	"^PEER peer runs $python with digest $(digest "$python"), wanted the runtime with digest $(digest "$probe").* after [01]\." \
+	python3 "$base/client.py" "$sock"
 
 expect 'bytes that are no JSON' 1 '^INPUT: .*JSON' "$probe" "$sock" garbage
 expect 'frame over the limit' 1 '^LIMIT: frame of 2097152 bytes, wanted 1 to 1048576' "$probe" "$sock" oversize
 expect 'empty frame' 1 '^LIMIT: frame of 0 bytes' "$probe" "$sock" empty
 expect 'JSON that is no request' 1 '^INPUT: ' "$probe" "$sock" wrong
+expect 'request without the challenge' 1 '^INPUT: .*"challenge"' "$probe" "$sock" old
+expect 'request with another challenge' 1 '^PEER: the request does not carry the challenge of this connection' "$probe" "$sock" replay
 expect 'connection closed inside a frame' 1 '^PEER: the peer closed' "$probe" "$sock" cut
 expect 'sent by another process than connected' 1 '^PEER: request was sent by process [0-9]+, wanted process [0-9]+' "$probe" "$sock" handover
 expect 'changed into another program before the answer' 1 "^PEER: process [0-9]+ has changed from .*las_probe to another program" \
 	"$probe" "$sock" change "$base/changed"
-expect 'traced process' 1 '^PEER: process [0-9]+ is traced by process [0-9]+' "$probe" "$sock" traced
+expect 'executed the same program in between' 1 '^PEER: process [0-9]+ has executed a program since it was first looked at' \
+	"$probe" "$sock" again
+expect 'traced process' 1 '^PEER: .*: process [0-9]+ is traced by process [0-9]+' "$probe" "$sock" traced
+
+# What a runtime has that hosts other code, and one that is about to start has not; each is refused by name.
+runtime_only="wanted the runtime $(realpath "$probe") and no other code"
+expect 'second thread' 1 '^PEER: .*: process [0-9]+ has 2 threads, wanted 1' "$probe" "$sock" thread "$platform"
+expect 'handler for SIGSYS' 1 '^PEER: .*: process [0-9]+ handles SIGSYS' "$probe" "$sock" sigsys "$platform"
+expect 'file mapped to read' 1 "^PEER: .*: process [0-9]+ has $(realpath /bin/sh) mapped at [0-9a-f]+-[0-9a-f]+ \(r--p\): a file that is not the runtime; $runtime_only" \
+	"$probe" "$sock" mapped "$platform"
+expect 'executable anonymous memory' 1 "^PEER: .*: process [0-9]+ has anonymous memory mapped at [0-9a-f]+-[0-9a-f]+ \(r-xp\): executable; $runtime_only" \
+	"$probe" "$sock" anonymous "$platform"
+expect 'code of its own that is writable' 1 "^PEER: .*: process [0-9]+ has $(realpath "$probe") mapped at [0-9a-f]+-[0-9a-f]+ \(rwxp\): executable and writable" \
+	"$probe" "$sock" writable "$platform"
+expect 'code of its own that was changed' 1 "^PEER: .*: process [0-9]+ has $(realpath "$probe") mapped at [0-9a-f]+-[0-9a-f]+ \(r-xp\): executable and changed in memory" \
+	"$probe" "$sock" patched "$platform"
+
+# While LAS does not look, there is time to become another program.
+halted() { # halted NAME PATTERN COMMAND…: the command runs while LAS stands still; then LAS goes on
+	local name=$1 pattern=$2 out
+	shift 2
+	kill -STOP "$las_pid"
+	timeout 30 "$@" >"$base/halted.log" 2>&1 &
+	other_pid=$!
+	sleep 0.5
+	kill -CONT "$las_pid"
+	wait "$other_pid"
+	other_pid=''
+	out=$(cat "$base/halted.log")
+	if grep -qE -e "$pattern" <<<"$out"; then ok "$name"; else not_ok "$name" "nothing matches $pattern: ${out:0:300}"; fi
+}
+before='^PEER: process [0-9]+ sent [0-9]+ bytes before it was challenged, wanted 0'
+halted 'request sent before the challenge' "$before" "$probe" "$sock" early
+halted 'request sent, then the runtime executed, before LAS looks' "$before" "$base/changed" "$sock" become "$probe"
 
 # A genuine process that does not go on: it is told so after ten seconds, and nobody else waits for it.
 "$probe" "$sock" slow >"$base/slow.log" 2>&1 &

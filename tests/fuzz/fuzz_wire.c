@@ -11,29 +11,54 @@
 static const char hex64[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 #define HEX64 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
+static const struct fuzz_seed las_challenges[] = {
+	FUZZ_SEED("{\"challenge\":\"" HEX64 "\"}"),
+	FUZZ_SEED("{\"error\":{\"code\":\"PEER\",\"text\":\"process 7 has 2 threads, wanted 1\"}}"),
+};
+
+static void run_las_challenge(const uint8_t *p, size_t n)
+{
+	uint8_t challenge[LAS_CHALLENGE_LEN], again[LAS_CHALLENGE_LEN];
+	struct error err = {0};
+	struct buf b;
+
+	if (las_challenge_decode(p, n, challenge, &err) < 0) {
+		fuzz_check(
+			err.code != ERR_NONE && err.text[0] != '\0' && err.text[ERROR_TEXT_MAX - 1] == '\0');
+		return;
+	}
+	buf_init(&b, LAS_FRAME_MAX);
+	fuzz_check(las_challenge_encode(challenge, &b, NULL) == 0);
+	fuzz_check(las_challenge_decode(b.data, b.len, again, NULL) == 0);
+	fuzz_check(memcmp(challenge, again, sizeof(challenge)) == 0);
+	buf_free(&b);
+}
+
 static const struct fuzz_seed las_requests[] = {
-	FUZZ_SEED("{\"op\":\"evidence\",\"report_data\":\"" HEX64 HEX64 "\",\"manifest\":[]}"),
-	FUZZ_SEED("{\"op\":\"evidence\",\"report_data\":\"" HEX64 HEX64
+	FUZZ_SEED("{\"op\":\"evidence\",\"challenge\":\"" HEX64 "\",\"report_data\":\"" HEX64 HEX64
+		  "\",\"manifest\":[]}"),
+	FUZZ_SEED("{\"op\":\"evidence\",\"challenge\":\"" HEX64 "\",\"report_data\":\"" HEX64 HEX64
 		  "\",\"manifest\":[{\"role\":1,\"path\":\"/bin/a\",\"digest\":\"" HEX64
 		  "\"},{\"role\":4,\"path\":\"/lib/b.so\",\"digest\":\"" HEX64 "\"}]}"),
 };
 
 static void run_las_request(const uint8_t *p, size_t n)
 {
-	uint8_t report[64], again_report[64], root[32], again_root[32];
+	uint8_t challenge[32], again_challenge[32], report[64], again_report[64], root[32], again_root[32];
 	struct manifest m, again;
 	struct error err;
 	struct buf b;
 
-	if (las_request_decode(p, n, report, &m, &err) < 0) {
+	if (las_request_decode(p, n, challenge, report, &m, &err) < 0) {
 		fuzz_check(err.text[0] != '\0');
 		return;
 	}
 	buf_init(&b, LAS_FRAME_MAX);
-	fuzz_check(las_request_encode(report, &m, &b, NULL) == 0);
-	fuzz_check(las_request_decode(b.data, b.len, again_report, &again, NULL) == 0);
+	fuzz_check(las_request_encode(challenge, report, &m, &b, NULL) == 0);
+	fuzz_check(las_request_decode(b.data, b.len, again_challenge, again_report, &again, NULL) == 0);
 	manifest_root(&m, root);
 	manifest_root(&again, again_root);
+	fuzz_check(memcmp(challenge, again_challenge, 32) == 0);
 	fuzz_check(memcmp(report, again_report, 64) == 0 && memcmp(root, again_root, 32) == 0);
 	manifest_free(&m);
 	manifest_free(&again);
@@ -267,8 +292,8 @@ static const struct fuzz_seed blocks[] = {
 	FUZZ_SEED("\0\0\0\3abc\0\0\0\0\0\0\0\1x"), FUZZ_SEED("\xff\xff\xff\xff\0\0\0\4")};
 
 static const char *const json_words[] = {"{}", "[]", "null", "true", "-1", "4294967296", "1e9", "\"\"",
-	"\\u0000", "\xff", "{\"host\":0}", "\"host\":", "\"value\":", "\"content\":null", ",", ":",
-	"\"AA==\"", "\"AB==\"", "[[[[[[[[", NULL};
+	"\\u0000", "\xff", "{\"host\":0}", "\"host\":", "\"challenge\":", "\"value\":", "\"content\":null",
+	",", ":", "\"AA==\"", "\"AB==\"", "[[[[[[[[", NULL};
 static const char *const head_words[] = {"\r\n", "\r\n\r\n", "Content-Length: ", "18446744073709551616",
 	"HTTP/1.1 ", "Transfer-Encoding: x", ": ", " 999 ", NULL};
 static const char *const text_words[] = {"[", "]", ":", "::", ":65536", ":0", "1", "=", "==", NULL};
@@ -282,6 +307,7 @@ int main(int argc, char **argv)
 {
 	static const struct fuzz_target targets[] = {
 		TARGET("LAS request", run_las_request, las_requests, json_words),
+		TARGET("LAS challenge", run_las_challenge, las_challenges, json_words),
 		TARGET("LAS answer", run_las_answer, las_answers, json_words),
 		TARGET("attest request", run_attest_request, attest_requests, json_words),
 		TARGET("configuration", run_config, configs, json_words),

@@ -36,20 +36,22 @@ static void test_report_data(void **state)
 
 static void test_las_request(void **state)
 {
-	uint8_t report[64], back_report[64], digest[32] = {9};
+	uint8_t report[64], back_report[64], digest[32] = {9}, challenge[32], back_challenge[32];
 	struct manifest m, back;
 	struct error err;
 	struct buf b;
 
 	for (size_t i = 0; i < 64; i++)
 		report[i] = (uint8_t)i;
+	memset(challenge, 0xc7, sizeof(challenge));
 	manifest_init(&m);
 	assert_int_equal(manifest_add(&m, CODE_PROGRAM, "/bin/p\xc3\xbc", digest, &err), 0);
 	assert_int_equal(manifest_add(&m, CODE_LIBRARY, "/lib/l.so", digest, &err), 0);
 	manifest_sort(&m);
 	buf_init(&b, LAS_FRAME_MAX);
-	assert_int_equal(las_request_encode(report, &m, &b, &err), 0);
-	assert_int_equal(las_request_decode(b.data, b.len, back_report, &back, &err), 0);
+	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), 0);
+	assert_int_equal(las_request_decode(b.data, b.len, back_challenge, back_report, &back, &err), 0);
+	assert_memory_equal(challenge, back_challenge, 32);
 	assert_memory_equal(report, back_report, 64);
 	assert_int_equal(back.count, 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -61,14 +63,14 @@ static void test_las_request(void **state)
 	buf_free(&b);
 	/* a frame that would be too long is refused by its maker, and leaves nothing */
 	buf_init(&b, 50);
-	assert_int_equal(las_request_encode(report, &m, &b, &err), -1);
+	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_int_equal(b.len, 0);
 	buf_free(&b);
 	/* a path that JSON cannot carry */
 	assert_int_equal(manifest_add(&m, CODE_LIBRARY, "/lib/\xff", digest, &err), 0);
 	buf_init(&b, LAS_FRAME_MAX);
-	assert_int_equal(las_request_encode(report, &m, &b, &err), -1);
+	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), -1);
 	assert_non_null(strstr(err.text, "UTF-8"));
 	buf_free(&b);
 	manifest_free(&m);
@@ -79,7 +81,8 @@ struct bad {
 	const char *json, *says;
 };
 
-#define REPORT "\"report_data\":\"" HEX64 HEX64 "\""
+#define CHALLENGE "\"challenge\":\"" HEX64 "\","
+#define REPORT CHALLENGE "\"report_data\":\"" HEX64 HEX64 "\""
 #define ENTRY(path, role, digest) "{\"role\":" role ",\"path\":\"" path "\",\"digest\":\"" digest "\"}"
 #define REQUEST(list) "{\"op\":\"evidence\"," REPORT ",\"manifest\":[" list "]}"
 
@@ -94,8 +97,18 @@ static const struct bad bad_las_requests[] = {
 	{"{\"op\":\"evidence\"," REPORT ",\"manifest\":{}}", "not an array"},
 	{"{\"op\":\"evidence\"," REPORT ",\"manifest\":[],\"extra\":1}", "unknown key \"extra\""},
 	{"{\"op\":\"evidence\",\"op\":\"evidence\"," REPORT ",\"manifest\":[]}", "not valid JSON"},
-	{"{\"op\":\"evidence\",\"report_data\":\"" HEX64 "\",\"manifest\":[]}", "128 hex digits"},
-	{"{\"op\":\"evidence\",\"report_data\":\"" HEX64 HEX64 "00\",\"manifest\":[]}", "128 hex digits"},
+	{"{\"op\":\"evidence\"," CHALLENGE "\"report_data\":\"" HEX64 "\",\"manifest\":[]}",
+		"128 hex digits"},
+	{"{\"op\":\"evidence\"," CHALLENGE "\"report_data\":\"" HEX64 HEX64 "00\",\"manifest\":[]}",
+		"128 hex digits"},
+	{"{\"op\":\"evidence\",\"report_data\":\"" HEX64 HEX64 "\",\"manifest\":[]}",
+		"lacks the key \"challenge\""},
+	{"{\"op\":\"evidence\"," CHALLENGE REPORT ",\"manifest\":[]}", "not valid JSON"},
+	{"{\"op\":\"evidence\",\"challenge\":\"" HEX64 "00\",\"report_data\":\"" HEX64 HEX64
+	 "\",\"manifest\":[]}",
+		"64 hex digits"},
+	{"{\"op\":\"evidence\",\"challenge\":7,\"report_data\":\"" HEX64 HEX64 "\",\"manifest\":[]}",
+		"not a string"},
 	{REQUEST("1"), "not a JSON object"},
 	{REQUEST(ENTRY("/a", "0", HEX64)), "wanted 1 to 4"},
 	{REQUEST(ENTRY("/a", "5", HEX64)), "wanted 1 to 4"},
@@ -121,21 +134,23 @@ static void check_refusal(int rc, const struct error *err, const struct bad *b)
 
 static void test_las_request_refused(void **state)
 {
-	uint8_t report[64] = {7};
+	uint8_t report[64] = {7}, challenge[32] = {8};
 	struct manifest m;
 	struct error err;
 
 	for (size_t i = 0; i < sizeof(bad_las_requests) / sizeof(bad_las_requests[0]); i++) {
 		const struct bad *b = &bad_las_requests[i];
 
-		check_refusal(las_request_decode(b->json, strlen(b->json), report, &m, &err), &err, b);
+		check_refusal(
+			las_request_decode(b->json, strlen(b->json), challenge, report, &m, &err), &err, b);
 	}
 	assert_int_equal(report[0], 7);
+	assert_int_equal(challenge[0], 8);
 }
 
 static void test_las_request_limits(void **state)
 {
-	uint8_t report[64];
+	uint8_t report[64], challenge[32];
 	struct manifest m;
 	struct error err;
 	struct buf b;
@@ -146,7 +161,7 @@ static void test_las_request_limits(void **state)
 		buf_printf(&b, "%s" ENTRY("/%d", "1", HEX64), i ? "," : "", i);
 	buf_puts(&b, "]}");
 	assert_false(b.failed);
-	assert_int_equal(las_request_decode(b.data, b.len, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_non_null(strstr(err.text, "1025"));
 	buf_reset(&b);
@@ -155,20 +170,67 @@ static void test_las_request_limits(void **state)
 	for (int i = 0; i < 4095; i++)
 		buf_putc(&b, 'x');
 	buf_puts(&b, "\"}]}");
-	assert_int_equal(las_request_decode(b.data, b.len, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_non_null(strstr(err.text, "4096"));
 	/* over the frame's size before any of it is looked at */
 	buf_reset(&b);
 	while (b.len <= LAS_FRAME_MAX)
 		buf_puts(&b, "                                                                ");
-	assert_int_equal(las_request_decode(b.data, b.len, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	/* nested deeper than any message: no stack is lost over it */
 	buf_reset(&b);
 	for (int i = 0; i < 500000; i++)
 		buf_putc(&b, '[');
-	assert_int_equal(las_request_decode(b.data, b.len, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
+	buf_free(&b);
+}
+
+static void test_las_challenge(void **state)
+{
+	static const struct bad bad[] = {
+		{"", "not valid JSON"},
+		{"[]", "not a JSON object"},
+		{"{}", "lacks the key \"challenge\""},
+		{"{\"challenge\":\"\"}", "64 hex digits"},
+		{"{\"challenge\":\"" HEX64 "0\"}", "64 hex digits"},
+		{"{\"challenge\":\"" HEX64 "00\"}", "64 hex digits"},
+		{"{\"challenge\":[]}", "not a string"},
+		{"{\"challenge\":\"" HEX64 "\",\"challenge\":\"" HEX64 "\"}", "not valid JSON"},
+		{"{\"challenge\":\"" HEX64 "\",\"more\":1}", "unknown key \"more\""},
+		{"{\"challenge\":\"" HEX64 "\",\"error\":{\"code\":\"IO\",\"text\":\"t\"}}",
+			"unknown key \"challenge\""},
+		{"{\"evidence\":\"AA==\"}", "unknown key \"evidence\""},
+		{"{\"error\":{\"code\":\"PEER\",\"text\":\"process 7 is traced\"}}", "process 7 is traced"},
+		{"{\"error\":{\"code\":\"PEER\"}}", "\"text\""},
+	};
+	uint8_t challenge[32], back[32];
+	struct error sent, err;
+	struct buf b;
+
+	for (size_t i = 0; i < sizeof(challenge); i++)
+		challenge[i] = (uint8_t)(255 - i);
+	buf_init(&b, 2 * LAS_FRAME_MAX);
+	assert_int_equal(las_challenge_encode(challenge, &b, &err), 0);
+	assert_int_equal(las_challenge_decode(b.data, b.len, back, &err), 0);
+	assert_memory_equal(challenge, back, 32);
+	memset(back, 0x55, sizeof(back));
+	memset(challenge, 0x55, sizeof(challenge));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_refusal(
+			las_challenge_decode(bad[i].json, strlen(bad[i].json), back, &err), &err, &bad[i]);
+	buf_reset(&b);
+	error_set(&sent, ERR_PEER, "refused");
+	assert_int_equal(las_answer_encode_error(&sent, &b), 0);
+	assert_int_equal(las_challenge_decode(b.data, b.len, back, &err), -1);
+	assert_int_equal(err.code, ERR_PEER);
+	buf_reset(&b);
+	while (b.len <= LAS_FRAME_MAX)
+		buf_puts(&b, "                                                                ");
+	assert_int_equal(las_challenge_decode(b.data, b.len, back, &err), -1);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_memory_equal(challenge, back, 32);
 	buf_free(&b);
 }
 
@@ -278,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_las_request),
 		cmocka_unit_test(test_las_request_refused),
 		cmocka_unit_test(test_las_request_limits),
+		cmocka_unit_test(test_las_challenge),
 		cmocka_unit_test(test_las_answer),
 		cmocka_unit_test(test_attest_request),
 	};

@@ -20,6 +20,7 @@ struct las {
 	/* what to do with a connection */
 	bool read_first; /* take the request before answering */
 	bool echo; /* answer with the request's report data and first path as evidence */
+	bool silent; /* no challenge first */
 	const void *answer; /* otherwise these bytes */
 	size_t answer_len;
 	bool hold; /* then wait for the client to leave, instead of closing */
@@ -30,6 +31,8 @@ struct las {
 	pthread_t thread;
 	bool request_was_good;
 };
+
+static const uint8_t challenge[LAS_CHALLENGE_LEN] = {0xc4, 1, 2, 3, [31] = 0xff};
 
 static bool read_all(int fd, void *p, size_t n)
 {
@@ -47,7 +50,7 @@ static bool read_all(int fd, void *p, size_t n)
 
 static void answer_request(struct las *s, int fd)
 {
-	uint8_t head[4], report[64];
+	uint8_t head[4], report[64], seen[LAS_CHALLENGE_LEN];
 	struct buf in, evidence, body, out;
 	struct manifest m;
 	struct rd r;
@@ -62,8 +65,8 @@ static void answer_request(struct las *s, int fd)
 	buf_init(&body, LAS_FRAME_MAX);
 	buf_init(&out, LAS_FRAME_MAX + 4);
 	if (buf_reserve(&in, n) && read_all(fd, in.data, n) &&
-		las_request_decode(in.data, n, report, &m, NULL) == 0) {
-		s->request_was_good = true;
+		las_request_decode(in.data, n, seen, report, &m, NULL) == 0) {
+		s->request_was_good = memcmp(seen, challenge, sizeof(challenge)) == 0;
 		buf_put(&evidence, report, sizeof(report));
 		buf_puts(&evidence, m.count ? m.entries[0].path : "");
 		manifest_free(&m);
@@ -78,6 +81,20 @@ static void answer_request(struct las *s, int fd)
 	buf_free(&out);
 }
 
+static void send_challenge(int fd)
+{
+	struct buf body, out;
+
+	buf_init(&body, LAS_FRAME_MAX);
+	buf_init(&out, LAS_FRAME_MAX + 4);
+	if (las_challenge_encode(challenge, &body, NULL) == 0) {
+		buf_put_block(&out, body.data, body.len);
+		send(fd, out.data, out.len, MSG_NOSIGNAL);
+	}
+	buf_free(&body);
+	buf_free(&out);
+}
+
 static void *serve(void *arg)
 {
 	struct las *s = arg;
@@ -86,6 +103,8 @@ static void *serve(void *arg)
 
 	if (fd < 0)
 		return NULL;
+	if (!s->silent)
+		send_challenge(fd);
 	if (s->read_first || s->echo)
 		answer_request(s, fd);
 	for (size_t i = 0; i < s->answer_len;) {
@@ -167,6 +186,7 @@ static void test_evidence(void **state)
 	start(&s);
 	if (las_client_evidence(s.path, report, &m, 5000, &evidence, &err) < 0)
 		fail_msg("%s", err.text);
+	assert_true(s.request_was_good);
 	assert_int_equal(evidence.len, 64 + strlen("/usr/bin/program"));
 	assert_memory_equal(evidence.data, report, 64);
 	assert_memory_equal(evidence.data + 64, "/usr/bin/program", strlen("/usr/bin/program"));
@@ -223,9 +243,17 @@ static void test_bad_answers(void **state)
 		{{.read_first = true,
 			 BYTES("\0\0\0\x30{\"error\":{\"code\":\"ACCESS\",\"text\":\"not genuine\"}}")},
 			ERR_ACCESS, "not genuine"},
-		/* refused before the request was read */
+		/* challenged, then refused before the request was read */
 		{{BYTES("\0\0\0\x30{\"error\":{\"code\":\"LIMIT\",\"text\":\"too many now\"}}")}, ERR_LIMIT,
 			"too many now"},
+		/* a frame that is no challenge, where one is due: nothing is sent */
+		{{.silent = true, BYTES("\0\0\0\x02{}")}, ERR_INPUT, "\"challenge\""},
+		{{.silent = true, BYTES("\0\0\0\x14{\"challenge\":\"c401\"}")}, ERR_INPUT, "64 hex digits"},
+		{{.silent = true, BYTES("\0\0\0\0")}, ERR_PEER, "frame of 0 bytes"},
+		{{.silent = true, BYTES("\0\0\0\x13{\"evidence\":\"AAAA\"}")}, ERR_INPUT, "\"evidence\""},
+		{{.silent = true,
+			 BYTES("\0\0\0\x30{\"error\":{\"code\":\"LIMIT\",\"text\":\"too many now\"}}")},
+			ERR_LIMIT, "too many now"},
 	};
 	uint8_t report[64] = {0};
 	struct manifest m;
@@ -254,6 +282,7 @@ static void test_bad_answers(void **state)
 static void test_timeouts(void **state)
 {
 	static const struct las cases[] = {
+		{.hold = true, .silent = true},
 		{.hold = true},
 		{.hold = true, .read_first = true, BYTES("\0\0\0\x0a{")},
 		{.read_first = true,
