@@ -1,16 +1,19 @@
 #include "runtime/code.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include "runtime/verified.h"
 #include "runtime/x86_64/rewrite.h"
 #include "runtime/x86_64/rewrite_cache.h"
 
 #define RANGES_MAX 1024
 #define CACHE_BYTES_MAX (8u << 20)
 
-/* Rewritten mappings. Entries are filled before count admits them; end 0: free. Readers take no lock. */
+/* Rewritten mappings; of an attested process, all that are executable. Entries are filled before count admits them; end 0: free. Readers take no lock. */
 static struct {
 	uint64_t start, end;
 } ranges[RANGES_MAX];
@@ -29,7 +32,7 @@ static bool remember(uint64_t start, uint64_t len)
 		ok = false;
 	} else {
 		ranges[at].start = start;
-		__atomic_store_n(&ranges[at].end, start + len, __ATOMIC_RELEASE);
+		__atomic_store_n(&ranges[at].end, (start + len + 4095) & ~4095ULL, __ATOMIC_RELEASE);
 		if (at == range_count)
 			__atomic_store_n(&range_count, at + 1, __ATOMIC_RELEASE);
 	}
@@ -37,30 +40,119 @@ static bool remember(uint64_t start, uint64_t len)
 	return ok;
 }
 
-long code_map(void *addr, size_t len, int prot, int flags, int fd, off_t off)
-{
-	const struct rewrite_plan *plan = NULL;
+/* What is mapped: bytes that were verified (the file is of the manifest), or else the file itself. */
+struct source {
+	int fd;
+	off_t off;
 	struct stat st;
+	const uint8_t *bytes;
+	size_t size;
+};
+
+static int plan_of(const struct source *s, size_t len, const struct rewrite_plan **ret)
+{
+	struct elf_source src = {
+		.fd = s->fd, .mem = s->bytes, .size = s->bytes ? s->size : (uint64_t)s->st.st_size};
+
+	return rewrite_plan_get_source(src, &s->st, (uint64_t)s->off, len, ret);
+}
+
+/* The mapping, writable and not executable yet. */
+static long map_plain(const struct source *s, void *addr, size_t len, int prot, int flags)
+{
 	long at;
 
-	if (host_fstat(fd, &st) || !S_ISREG(st.st_mode) ||
-		rewrite_plan_get(fd, &st, (uint64_t)off, len, &plan) || !plan->count) {
+	if (!s->bytes)
+		return host_mmap(addr, len, prot, flags, s->fd, s->off);
+	at = host_mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+	if (!host_failed(at) && (size_t)s->off < s->size)
+		memcpy((void *)at, s->bytes + s->off,
+			len < s->size - (size_t)s->off ? len : s->size - (size_t)s->off);
+	return at;
+}
+
+static long map_source(const struct source *s, void *addr, size_t len, int prot, int flags)
+{
+	const struct rewrite_plan *plan = NULL;
+	bool rewrite = (prot & PROT_EXEC) && !plan_of(s, len, &plan) && plan->count;
+	long at =
+		map_plain(s, addr, len, rewrite ? (prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC : prot, flags);
+
+	if (host_failed(at)) {
 		if (plan)
 			rewrite_plan_put(plan);
-		return host_mmap(addr, len, prot, flags, fd, off);
+		return at;
 	}
-	at = host_mmap(addr, len, (prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC, flags, fd, off);
-	if (!host_failed(at)) {
-		/* A mapping that cannot be rewritten, or not be remembered, is left to traps: slower, not wrong. */
-		if (remember((uint64_t)at, len) && rewrite_apply((void *)at, len, plan, scone_entry) < 0)
-			code_forget((uint64_t)at, len);
-		if (host_mprotect((void *)at, len, prot)) {
-			host_munmap((void *)at, len);
-			at = -ENOMEM;
-		}
+	/* A mapping that cannot be rewritten, or not be remembered, is left to traps: slower, not wrong. */
+	if ((prot & PROT_EXEC) && (rewrite || runtime.attested) && remember((uint64_t)at, len) && rewrite &&
+		rewrite_apply((void *)at, len, plan, scone_entry) < 0 && !runtime.attested)
+		code_forget((uint64_t)at, len);
+	if (plan)
+		rewrite_plan_put(plan);
+	if ((rewrite || s->bytes) && host_mprotect((void *)at, len, prot)) {
+		host_munmap((void *)at, len);
+		at = -ENOMEM;
 	}
-	rewrite_plan_put(plan);
 	return at;
+}
+
+long code_map(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	struct source s = {.fd = fd, .off = off};
+	int got = 0;
+	long at;
+
+	if (host_fstat(fd, &s.st) || !S_ISREG(s.st.st_mode))
+		return runtime.attested && (prot & PROT_EXEC)
+			       ? verified_generated("mmap of what is no regular file")
+			       : host_mmap(addr, len, prot, flags, fd, off);
+	if (runtime.attested) {
+		got = verified_get(fd, &s.st, &s.bytes, &s.size);
+		if (!got && (prot & PROT_EXEC))
+			got = verified_unmeasured(fd);
+		if (got < 0)
+			return got;
+	}
+	at = map_source(&s, addr, len, prot, flags);
+	if (s.bytes)
+		verified_put();
+	return at;
+}
+
+int code_may_run(const char *path)
+{
+	struct stat st;
+	const uint8_t *bytes;
+	size_t size;
+	int fd, rc;
+
+	if (!runtime.attested)
+		return 0;
+	fd = (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	rc = (int)host_fstat(fd, &st);
+	if (!rc)
+		rc = verified_get(fd, &st, &bytes, &size);
+	if (rc > 0)
+		verified_put();
+	else if (!rc)
+		rc = verified_unmeasured(fd);
+	host_close(fd);
+	return rc > 0 ? 0 : rc;
+}
+
+bool code_covers(uint64_t addr, uint64_t len)
+{
+	uint32_t n = __atomic_load_n(&range_count, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t end = __atomic_load_n(&ranges[i].end, __ATOMIC_ACQUIRE);
+
+		if (end && addr >= ranges[i].start && addr + len <= end)
+			return true;
+	}
+	return false;
 }
 
 bool code_overlaps(uint64_t addr, uint64_t len)
@@ -111,6 +203,7 @@ int code_decode(struct rd *in)
 
 void code_lock(void)
 {
+	verified_lock();
 	pthread_mutex_lock(&lock);
 	rewrite_lock();
 	rewrite_cache_lock();
@@ -121,4 +214,5 @@ void code_unlock(void)
 	rewrite_cache_unlock();
 	rewrite_unlock();
 	pthread_mutex_unlock(&lock);
+	verified_unlock();
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "runtime/code.h"
 #include "runtime/launch.h"
 #include "runtime/proc_path.h"
 #include "runtime/signal.h"
@@ -143,6 +144,9 @@ static long do_exec(struct launch *l, struct thread *t)
 	if (is_runtime(l->path))
 		return host_call3(SYS_execve, (long)SELF_EXE, (long)l->argv,
 			(long)l->envp); /* a fresh start, as asked */
+	rc = code_may_run(l->path);
+	if (rc)
+		return rc;
 	signal_before_exec(t->proc);
 	rc = exec_hand_over(l, t->proc);
 	signal_start(t->proc);

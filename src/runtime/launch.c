@@ -13,6 +13,7 @@
 #include "measure/shebang.h"
 #include "runtime/code.h"
 #include "runtime/shields.h"
+#include "runtime/verified.h"
 
 #define AT_EACCESS_FLAG 0x200
 #define STATE_MAX (64 * 1024 * 1024)
@@ -194,6 +195,8 @@ static int encode(const struct launch *l, struct process *p, struct buf *b)
 	put_strings(b, l->argv, l->argc);
 	put_strings(b, l->envp, l->envc);
 	rc = shields_encode(p, b);
+	if (!rc && runtime.attested)
+		rc = verified_encode(b);
 	if (!rc)
 		rc = code_encode(b);
 	return rc ? rc : b->failed ? -ENOMEM : 0;
@@ -276,7 +279,7 @@ static int decode(struct rd *r, struct launch *l, struct process *p)
 	if (!l->execfn || !l->path || take_strings(r, &l->argv, &l->argc) ||
 		take_strings(r, &l->envp, &l->envc))
 		return -1;
-	if (shields_decode(p, r) || code_decode(r))
+	if (shields_decode(p, r) || (runtime.attested && verified_decode(r)) || code_decode(r))
 		return -1;
 	return rd_done(r) ? 0 : -1;
 }

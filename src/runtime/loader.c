@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include "measure/elf.h"
 #include "runtime/code.h"
+#include "runtime/verified.h"
 
 #define PAGE 4096ULL
 #define PAGE_DOWN(x) ((x) & ~(PAGE - 1))
@@ -83,10 +84,7 @@ static int map_segment(const struct mapped *m, const Elf64_Phdr *ph, int fd)
 	long rc;
 
 	if (ph->p_filesz) {
-		if (prot & PROT_EXEC)
-			rc = code_map((void *)from, file_end - from, prot, MAP_PRIVATE | MAP_FIXED, fd, off);
-		else
-			rc = host_mmap((void *)from, file_end - from, prot, MAP_PRIVATE | MAP_FIXED, fd, off);
+		rc = code_map((void *)from, file_end - from, prot, MAP_PRIVATE | MAP_FIXED, fd, off);
 		if (host_failed(rc))
 			return (int)rc;
 	} else {
@@ -160,29 +158,49 @@ static int map_image(
 	return 0;
 }
 
+/* The headers, from verified memory where the file is of an attested process' manifest. */
+static int open_headers(int fd, const struct stat *st, struct elf *ret, char **ret_interp, struct error *err)
+{
+	struct elf_source src = {.pread = pread_fd, .ctx = &fd, .size = (uint64_t)st->st_size};
+	const uint8_t *bytes = NULL;
+	size_t size = 0;
+	int got = runtime.attested ? verified_get(fd, st, &bytes, &size) : 0, rc;
+
+	if (got < 0)
+		return error_set_errno(err, -got, "use the file");
+	if (got)
+		src = (struct elf_source){.bytes = bytes, .size = size};
+	rc = elf_open(&src, ret, err);
+	if (!rc) {
+		rc = elf_interp(ret, ret_interp, err);
+		if (rc)
+			elf_close(ret);
+	}
+	if (got)
+		verified_put();
+	return rc;
+}
+
 /* Map one file; *ret_interp is its PT_INTERP path (owned by the caller) or NULL. */
 static int map_file(const char *path, uint64_t hint, struct mapped *ret, char **ret_interp, struct error *err)
 {
 	int fd = (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), rc;
-	struct elf_source src = {.pread = pread_fd, .ctx = &fd};
 	struct stat st;
 	struct elf e;
 
 	if (fd < 0)
 		return error_set_errno(err, -fd, "open %s", path);
-	if (host_fstat(fd, &st)) {
+	rc = (int)host_fstat(fd, &st);
+	if (rc) {
 		host_close(fd);
-		return error_set(err, ERR_IO, "stat %s", path);
+		return error_set_errno(err, -rc, "stat %s", path);
 	}
-	src.size = (uint64_t)st.st_size;
-	rc = elf_open(&src, &e, err);
+	rc = open_headers(fd, &st, &e, ret_interp, err);
 	if (rc) {
 		host_close(fd);
 		return error_wrap(err, "%s", path);
 	}
-	rc = elf_interp(&e, ret_interp, err);
-	if (!rc)
-		rc = map_image(path, fd, &e, hint, ret, err);
+	rc = map_image(path, fd, &e, hint, ret, err);
 	elf_close(&e);
 	host_close(fd);
 	return rc;

@@ -24,6 +24,7 @@
 #include "runtime/signal.h"
 #include "runtime/stats.h"
 #include "runtime/thread.h"
+#include "runtime/verified.h"
 #include "wire/las_client.h"
 
 #define EXIT_RUNTIME 125 /* the runtime itself failed: usage, attestation, configuration */
@@ -36,6 +37,8 @@ extern const char __executable_start[], etext[], _end[];
 struct options {
 	struct attest_options attest;
 	char **program; /* PROGRAM ARG… */
+	char **code; /* --code FILE…, NULL-terminated */
+	size_t code_count;
 };
 
 static struct process process;
@@ -54,6 +57,8 @@ static const char usage_text[] =
 	"  --cas-key KEYHASH  the key CAS must have\n"
 	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
 	"  --config-id ID     SESSION/SERVICE of the policy\n"
+	"  --code FILE        a further file to measure and admit: a plugin, a program to be executed "
+	"(repeatable)\n"
 	"  --help, --version\n"
 	"\n"
 	"environment: SCONE_LOG=error|warn|info|debug (debug: counters of system calls at exit)\n"
@@ -69,8 +74,8 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 {
 	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
 		{"cas-key", required_argument, NULL, 'k'}, {"las", required_argument, NULL, 'l'},
-		{"config-id", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'}, {0}};
+		{"config-id", required_argument, NULL, 'i'}, {"code", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
 	int opt;
 
@@ -91,6 +96,10 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 			break;
 		case 'i':
 			o->attest.config_id = optarg;
+			break;
+		case 'm':
+			if (launch_push(&o->code, &o->code_count, optarg))
+				return log_error("no memory for arguments"), -1;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -182,10 +191,16 @@ static int locate(struct launch *l, int *ret_status)
 }
 
 /* What the code that will run is, from the files themselves. */
-static int measure_program(const struct launch *l, struct manifest *m, struct error *err)
+static int measure_program(
+	const struct options *o, const struct launch *l, struct manifest *m, struct error *err)
 {
 	manifest_init(m);
-	return closure_compute(l->execfn, m, err);
+	if (closure_compute(l->execfn, m, err))
+		return -1;
+	for (size_t i = 0; i < o->code_count; i++)
+		if (closure_extend(o->code[i], m, err))
+			return error_wrap(err, "--code %s", o->code[i]);
+	return 0;
 }
 
 /* The program as the host names it. */
@@ -257,17 +272,18 @@ static int launch_attested(const struct options *o, char **env, struct launch *l
 	if (launch_named(o, env, l, ret_status))
 		return -1;
 	*ret_status = EXIT_RUNTIME;
-	if (measure_program(l, &m, &err))
+	if (measure_program(o, l, &m, &err))
 		return fail(&err, -1);
 	service_config_init(&config);
 	rc = attest_service(&o->attest, &m, &config, &err);
-	manifest_free(&m);
 	if (!rc) {
 		runtime.attested = true;
+		verified_start(&m, config.allow_unmeasured, config.allow_generated);
 		for (size_t i = 0; i < config.warning_count; i++)
 			log_warn("%s", config.warnings[i]);
 		rc = configure(&config, o, env, l, &err);
 	}
+	manifest_free(&m);
 	service_config_free(&config);
 	return rc ? fail(&err, -1) : 0;
 }

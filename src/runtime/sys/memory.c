@@ -7,6 +7,7 @@
 #include "runtime/loader.h"
 #include "runtime/shields.h"
 #include "runtime/sys/table.h"
+#include "runtime/verified.h"
 #include "runtime/x86_64/rewrite.h"
 
 /* The runtime's image, and the trampolines that rewritten code jumps to, are not the program's to change. */
@@ -21,6 +22,8 @@ long sys_mmap_fast(struct regs *r, struct thread *t)
 	uint64_t addr = r->rdi, len = r->rsi, prot = r->rdx, flags = r->r10;
 
 	if (!(flags & MAP_ANONYMOUS) && ((prot & PROT_EXEC) || fd_is_shielded(t->proc, r->r8)))
+		return SYS_GO_SLOW;
+	if (runtime.attested && (!(flags & MAP_ANONYMOUS) || (prot & PROT_EXEC)))
 		return SYS_GO_SLOW;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
 		if (hits_runtime(addr, len))
@@ -40,8 +43,14 @@ long sys_mmap(struct regs *r, struct thread *t)
 		code_forget(r->rdi, r->rsi);
 	if (file && fd_is_shielded(t->proc, r->r8))
 		return shields_mmap(r, t);
-	if (file && (prot & PROT_EXEC) && (flags & MAP_TYPE) == MAP_PRIVATE)
+	if (file && (flags & MAP_TYPE) == MAP_PRIVATE)
 		return code_map((void *)r->rdi, r->rsi, (int)prot, (int)flags, (int)r->r8, (off_t)r->r9);
+	if (runtime.attested && (prot & PROT_EXEC)) {
+		int rc = verified_generated(file ? "mmap, shared" : "mmap");
+
+		if (rc)
+			return rc;
+	}
 	return scone_safe_call(SYS_mmap, r);
 }
 
@@ -64,7 +73,20 @@ long sys_mprotect_fast(struct regs *r, struct thread *t)
 {
 	if (hits_runtime(r->rdi, r->rsi))
 		return -EACCES;
+	if (runtime.attested &&
+		((r->rdx & PROT_EXEC) || ((r->rdx & PROT_WRITE) && code_overlaps(r->rdi, r->rsi))))
+		return SYS_GO_SLOW;
 	return scone_safe_call((long)r->nr, r);
+}
+
+/* In an attested process: measured code may stay executable, and only then as it is. */
+long sys_mprotect(struct regs *r, struct thread *t)
+{
+	int rc = 0;
+
+	if ((r->rdx & PROT_WRITE) || !code_covers(r->rdi, r->rsi))
+		rc = verified_generated("mprotect");
+	return rc ? rc : scone_safe_call((long)r->nr, r);
 }
 
 long sys_mremap_fast(struct regs *r, struct thread *t)

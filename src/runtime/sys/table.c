@@ -9,8 +9,8 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	/* memory */
 	[SYS_mmap] = {.kind = SYS_FAST, .fast = sys_mmap_fast, .slow = sys_mmap},
 	[SYS_munmap] = {.kind = SYS_FAST, .fast = sys_munmap_fast, .slow = sys_munmap},
-	[SYS_mprotect] = {.kind = SYS_FAST, .fast = sys_mprotect_fast},
-	[SYS_pkey_mprotect] = {.kind = SYS_FAST, .fast = sys_mprotect_fast},
+	[SYS_mprotect] = {.kind = SYS_FAST, .fast = sys_mprotect_fast, .slow = sys_mprotect},
+	[SYS_pkey_mprotect] = {.kind = SYS_FAST, .fast = sys_mprotect_fast, .slow = sys_mprotect},
 	[SYS_mremap] = {.kind = SYS_FAST, .fast = sys_mremap_fast},
 	[SYS_brk] = {.kind = SYS_SLOW, .slow = sys_brk},
 

@@ -48,6 +48,7 @@ long sys_mmap(struct regs *r, struct thread *t);
 long sys_munmap_fast(struct regs *r, struct thread *t);
 long sys_munmap(struct regs *r, struct thread *t);
 long sys_mprotect_fast(struct regs *r, struct thread *t);
+long sys_mprotect(struct regs *r, struct thread *t);
 long sys_mremap_fast(struct regs *r, struct thread *t);
 long sys_brk(struct regs *r, struct thread *t);
 

@@ -324,6 +324,14 @@ static struct cached *add(const struct key *key, struct rewrite_plan *plan)
 int rewrite_plan_get(
 	int fd, const struct stat *st, uint64_t file_off, size_t len, const struct rewrite_plan **ret)
 {
+	struct elf_source src = {.fd = fd, .size = (uint64_t)st->st_size};
+
+	return rewrite_plan_get_source(src, st, file_off, len, ret);
+}
+
+int rewrite_plan_get_source(struct elf_source src, const struct stat *st, uint64_t file_off, size_t len,
+	const struct rewrite_plan **ret)
+{
 	struct key key = make_key(st, file_off, len);
 	struct rewrite_plan *plan;
 	struct cached *c;
@@ -338,7 +346,7 @@ int rewrite_plan_get(
 		*ret = c->plan;
 		return 0;
 	}
-	err = rewrite_plan_build(fd, st, file_off, len, &plan);
+	err = S_ISREG(st->st_mode) ? rewrite_plan_source(src, file_off, len, &plan) : empty_plan(len, &plan);
 	if (err < 0)
 		return err;
 	rewrite_cache_lock();

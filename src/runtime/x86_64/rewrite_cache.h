@@ -29,6 +29,9 @@ __attribute__((warn_unused_result)) int rewrite_plan_source(
  * until rewrite_plan_put. */
 __attribute__((warn_unused_result)) int rewrite_plan_get(
 	int fd, const struct stat *st, uint64_t file_off, size_t len, const struct rewrite_plan **ret);
+/* The same for bytes from elsewhere that are what the file named by st holds. */
+__attribute__((warn_unused_result)) int rewrite_plan_get_source(struct elf_source src, const struct stat *st,
+	uint64_t file_off, size_t len, const struct rewrite_plan **ret);
 void rewrite_plan_put(const struct rewrite_plan *plan);
 
 /* Append the whole cache to b (check b->failed), and read what that wrote: 0, -EINVAL on anything malformed (plans before it are
