@@ -226,6 +226,10 @@ if ((EUID == 0)); then
 	"${as_nobody[@]}" timeout 60 "$bin/scone" run --cas "$cas" --cas-key "$cas_key" --config-id "$session/shell" -- /bin/bash \
 		"id -u; cat $key; cat /dev/fd/3 3<$key; stat -c %u /proc/self; head -c 8 $conf; chmod 777 $conf || echo denied" >"$out" 2>"$err"
 	holds 'as another user: readable ones, undumpable after exec, the host refuses its own' test "$(tr '\n' ' ' <"$out")" = "65534 $want_key $want_key 0 ${want_conf:0:8}denied "
+	# Without a byte of locked memory, secrets are in ordinary memory and all else is the same.
+	"${as_nobody[@]}" timeout 60 bash -c 'ulimit -l 0; exec "$@"' - "$bin/scone" run --cas "$cas" --cas-key "$cas_key" --config-id "$session/shell" -- \
+		/bin/bash "cat $key; (cat $key); head -c 8 $conf; grep -c secretmem /proc/self/maps" >"$out" 2>"$err"
+	holds 'without locked memory' test "$(tr '\n' ' ' <"$out")" = "$want_key $want_key ${want_conf:0:8}0 "
 	chmod 640 "$conf"
 fi
 holds 'the disk is unchanged' cmp -s "$conf" "$base/conf.before"
