@@ -417,7 +417,7 @@ static int decode_file(struct rd *in, struct injected_table *t)
 	size_t n;
 	int ret;
 
-	if (decode_path(in, false, path) < 0 || decode_path(in, true, real) < 0)
+	if (decode_path(in, false, path) < 0 || decode_path(in, true, real) < 0 || strcmp(path, real) == 0)
 		return -EBADMSG;
 	info.real = real[0] ? real : NULL;
 	info.mode = rd_u32be(in);
