@@ -160,6 +160,8 @@ int configure_service(const struct stored_session *s, const struct service *svc,
 	ret->service = strdup(svc->name);
 	ret->mode = strdup(attest_mode_name(s->doc->mode));
 	ret->pwd = strdup(svc->pwd);
+	ret->allow_unmeasured = svc->allow_unmeasured;
+	ret->allow_generated = svc->allow_generated;
 	if (!ret->session || !ret->service || !ret->mode || !ret->pwd)
 		return no_memory(err);
 	if (add_arguments(&w, err) || add_environment(&w, err) || add_warnings(&w, err))

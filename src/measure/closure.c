@@ -12,6 +12,7 @@
 #include "measure/shebang.h"
 
 #define PRELOAD_PATH "/etc/ld.so.preload"
+#define GLIBC_INTERP "/lib64/ld-linux-x86-64.so.2" /* whose rules hold where no program says otherwise */
 #define HASH_CHUNK (256 * 1024) /* stays in the second-level cache between the copy and the hash */
 #define NO_LOADER SIZE_MAX
 
@@ -31,6 +32,8 @@ struct object {
 
 struct closure {
 	struct manifest manifest;
+	const struct manifest *known; /* files whose digests need not be computed again, or NULL */
+	bool extension; /* programs and scripts are not what is started */
 	struct object *objects; /* [0] is the program; the interpreter is [1] if there is one */
 	size_t count;
 	struct search search;
@@ -93,6 +96,25 @@ static int fd_pread(void *ctx, uint64_t off, void *p, size_t n)
 	return 0;
 }
 
+static struct code_entry *entry_of(const struct manifest *m, const char *path)
+{
+	for (size_t i = 0; m && i < m->count; i++)
+		if (strcmp(m->entries[i].path, path) == 0)
+			return &m->entries[i];
+	return NULL;
+}
+
+static int digest_file(const struct closure *c, const char *resolved, int fd, const struct stat *st,
+	uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err)
+{
+	const struct code_entry *e = entry_of(c->known, resolved);
+	if (!e || e->dev != st->st_dev || e->ino != st->st_ino)
+		return measure_fd(fd, ret, ret_size, err);
+	memcpy(ret, e->digest, SHA256_LEN);
+	*ret_size = e->size;
+	return 0;
+}
+
 /* Measure the open file and add it once. path may contain links: the manifest holds the resolved one, which must lead to
  * the same file. */
 static int record(struct closure *c, enum code_role role, const char *path, int fd, struct error *err)
@@ -102,23 +124,26 @@ static int record(struct closure *c, enum code_role role, const char *path, int 
 	uint64_t size;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "cannot stat %s", path);
-	for (size_t i = 0; i < c->manifest.count; i++)
-		if (c->manifest.entries[i].dev == st.st_dev && c->manifest.entries[i].ino == st.st_ino)
-			return 0;
+	if (c->extension && role < CODE_INTERP)
+		role = CODE_EXECUTABLE;
 	char *resolved = realpath(path, NULL);
 	if (!resolved)
 		return error_set_errno(err, errno, "cannot resolve the path %s", path);
 	int rc = -1;
+	struct code_entry *e = entry_of(&c->manifest, resolved);
 	if (stat(resolved, &resolved_st) < 0 || resolved_st.st_dev != st.st_dev ||
-		resolved_st.st_ino != st.st_ino)
+		resolved_st.st_ino != st.st_ino || (e && (e->dev != st.st_dev || e->ino != st.st_ino)))
 		error_set(err, ERR_CONFLICT, "%s was replaced while it was measured", path);
-	else if (measure_fd(fd, digest, &size, err) < 0)
+	else if (e) {
+		e->role = role < e->role ? role : e->role;
+		rc = 0;
+	} else if (digest_file(c, resolved, fd, &st, digest, &size, err) < 0)
 		error_wrap(err, "%s", path);
 	else
 		rc = manifest_add(&c->manifest, role, resolved, digest, err);
 	free(resolved);
-	if (rc == 0) {
-		struct code_entry *e = &c->manifest.entries[c->manifest.count - 1];
+	if (rc == 0 && !e) {
+		e = &c->manifest.entries[c->manifest.count - 1];
 		e->size = size;
 		e->dev = st.st_dev;
 		e->ino = st.st_ino;
@@ -397,6 +422,19 @@ static int load_interp(struct closure *c, const char *interp, struct error *err)
 	return rc < 0 ? error_wrap(err, "ELF interpreter of %s", c->objects[0].path) : 0;
 }
 
+/* What objects need, from number `from` on. Breadth first, as ld.so does: who loads a library first decides whose RPATH counts. */
+static int load_needed(struct closure *c, size_t from, size_t interp, struct error *err)
+{
+	for (size_t i = from; i < c->count; i++) {
+		if (i == interp)
+			continue;
+		for (size_t k = 0; k < c->objects[i].dyn.needed_count; k++)
+			if (load_library(c, i, c->objects[i].dyn.needed[k], true, err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
 static int load_all(struct closure *c, const char *interp, struct error *err)
 {
 	if (load_interp(c, interp, err) < 0 || search_init(&c->search, interp, err) < 0)
@@ -404,15 +442,7 @@ static int load_all(struct closure *c, const char *interp, struct error *err)
 	c->has_search = true;
 	if (c->search.kind == LDSO_GLIBC && load_preloads(c, err) < 0)
 		return -1;
-	/* Breadth first, as ld.so does: who loads a library first decides whose RPATH counts. */
-	for (size_t i = 0; i < c->count; i++) {
-		if (i == 1)
-			continue;
-		for (size_t k = 0; k < c->objects[i].dyn.needed_count; k++)
-			if (load_library(c, i, c->objects[i].dyn.needed[k], true, err) < 0)
-				return -1;
-	}
-	return 0;
+	return load_needed(c, 0, 1, err);
 }
 
 static int close_elf_program(struct closure *c, const char *path, int fd, struct error *err)
@@ -467,30 +497,118 @@ static int close_file(struct closure *c, const char *path, struct shebang *next,
 	return rc;
 }
 
-int closure_compute(const char *program, struct manifest *ret, struct error *err)
+/* A file, and what it takes to run it, as c->extension says. */
+static int close_chain(struct closure *c, const char *file, struct error *err)
 {
-	struct closure c = {0};
 	struct shebang next;
 	char path[PATH_MAX];
 	int rc = 1;
-	if ((size_t)snprintf(path, sizeof(path), "%s", program) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%s", file) >= sizeof(path))
 		return error_set(err, ERR_LIMIT, "path of the program has %zu bytes, wanted below %d",
-			strlen(program), PATH_MAX);
+			strlen(file), PATH_MAX);
 	for (int depth = 0; rc == 1; depth++) {
-		if (depth > SHEBANG_DEPTH) {
-			rc = error_set(err, ERR_LIMIT, "%s: more than %d interpreters in a row are scripts",
-				program, SHEBANG_DEPTH);
-			break;
-		}
-		rc = close_file(&c, path, &next, err);
+		if (depth > SHEBANG_DEPTH)
+			return error_set(err, ERR_LIMIT, "%s: more than %d interpreters in a row are scripts",
+				file, SHEBANG_DEPTH);
+		rc = close_file(c, path, &next, err);
 		if (rc == 1)
 			memcpy(path, next.interp, sizeof(next.interp));
 	}
+	return rc;
+}
+
+int closure_compute(const char *program, struct manifest *ret, struct error *err)
+{
+	struct closure c = {0};
+	int rc = close_chain(&c, program, err);
 	if (rc == 0) {
 		manifest_sort(&c.manifest);
 		*ret = c.manifest;
 		c.manifest = (struct manifest){0};
 	}
 	closure_free(&c);
-	return rc < 0 ? -1 : 0;
+	return rc;
+}
+
+/* A shared library, which only dlopen(3) maps? False also for what cannot be read: who takes it for a program says why. */
+static bool is_library(const char *file)
+{
+	struct elf_dynamic dyn = {0};
+	struct error err;
+	struct stat st;
+	struct elf elf;
+	bool is = false;
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && open_elf(&fd, file, &elf, &err) == 0) {
+		is = elf.header.e_type == ET_DYN && !elf_segment(&elf, PT_INTERP) &&
+		     elf_dynamic(&elf, &dyn, &err) == 0 && !(dyn.flags_1 & DF_1_PIE);
+		elf_dynamic_free(&dyn);
+		elf_close(&elf);
+	}
+	close(fd);
+	return is;
+}
+
+/* The objects that ld.so has mapped before the program can load a library: all but their digests, which are known. */
+static int load_context(struct closure *c, const struct manifest *m, struct error *err)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (m->entries[i].role == CODE_PROGRAM && close_chain(c, m->entries[i].path, err) < 0)
+			return -1;
+	if (c->count == 0)
+		return error_set(
+			err, ERR_INPUT, "manifest of %zu entries has no program to extend", m->count);
+	/* A static program's libraries are those of programs that it executes. */
+	if (!c->has_search && search_init(&c->search, GLIBC_INTERP, err) < 0)
+		return -1;
+	c->has_search = true;
+	return 0;
+}
+
+static int close_library(struct closure *c, const char *file, struct error *err)
+{
+	struct found f;
+	struct stat st;
+	struct elf elf;
+	size_t at = c->count;
+	int rc = search_open(file, &f, err);
+	if (rc <= 0)
+		return rc < 0 ? -1 : error_set(err, ERR_NOT_FOUND, "library %s not found", file);
+	rc = record(c, CODE_LIBRARY, f.path, f.fd, err);
+	if (rc == 0 && fstat(f.fd, &st) < 0)
+		rc = error_set_errno(err, errno, "cannot stat %s", f.path);
+	for (size_t i = 0; rc == 0 && i < c->count; i++)
+		if (c->objects[i].dev == st.st_dev && c->objects[i].ino == st.st_ino)
+			goto out; /* mapped already */
+	if (rc == 0 && (rc = open_elf(&f.fd, f.path, &elf, err)) == 0) {
+		rc = add_object(c, f.path, f.fd, &elf, 0, err);
+		f.path = NULL;
+		elf_close(&elf);
+	}
+	if (rc == 0)
+		rc = load_needed(c, at, NO_LOADER, err);
+out:
+	free(f.path);
+	close(f.fd);
+	return rc;
+}
+
+int closure_extend(const char *file, struct manifest *m, struct error *err)
+{
+	struct closure c = {.known = m};
+	int rc;
+	if (is_library(file)) {
+		rc = load_context(&c, m, err);
+		if (rc == 0)
+			rc = close_library(&c, file, err);
+	} else {
+		c.extension = true;
+		rc = close_chain(&c, file, err);
+	}
+	if (rc == 0)
+		rc = manifest_merge(m, &c.manifest, err);
+	closure_free(&c);
+	return rc;
 }

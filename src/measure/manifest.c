@@ -15,6 +15,8 @@ const char *code_role_name(enum code_role role)
 		return "interpreter";
 	case CODE_LIBRARY:
 		return "library";
+	case CODE_EXECUTABLE:
+		return "executable";
 	}
 	return "unknown";
 }
@@ -32,12 +34,33 @@ void manifest_free(struct manifest *m)
 	manifest_init(m);
 }
 
+/* The smallest power of two with room for n. */
+static size_t capacity(size_t n)
+{
+	size_t cap = 1;
+	while (cap < n)
+		cap *= 2;
+	return cap;
+}
+
+static int reserve(struct manifest *m, size_t n, struct error *err)
+{
+	size_t cap = capacity(n);
+	if (m->count && capacity(m->count) >= cap)
+		return 0;
+	struct code_entry *grown = realloc(m->entries, cap * sizeof(*grown));
+	if (!grown)
+		return error_set(err, ERR_NOMEM, "no memory for %zu manifest entries", cap);
+	m->entries = grown;
+	return 0;
+}
+
 int manifest_add(struct manifest *m, enum code_role role, const char *path, const uint8_t digest[SHA256_LEN],
 	struct error *err)
 {
 	size_t len = strlen(path);
-	if (role < CODE_PROGRAM || role > CODE_LIBRARY)
-		return error_set(err, ERR_INPUT, "manifest: role is %d, wanted 1 to 4", (int)role);
+	if (role < CODE_PROGRAM || role > CODE_EXECUTABLE)
+		return error_set(err, ERR_INPUT, "manifest: role is %d, wanted 1 to 5", (int)role);
 	if (path[0] != '/')
 		return error_set(err, ERR_INPUT, "manifest: path \"%.200s\" is not absolute", path);
 	if (len >= PATH_LIMIT)
@@ -45,14 +68,8 @@ int manifest_add(struct manifest *m, enum code_role role, const char *path, cons
 			err, ERR_LIMIT, "manifest: path of %zu bytes, wanted below %d", len, PATH_LIMIT);
 	if (m->count >= MANIFEST_MAX)
 		return error_set(err, ERR_LIMIT, "manifest: more than %d entries", MANIFEST_MAX);
-	/* Room grows at powers of two. */
-	if ((m->count & (m->count - 1)) == 0) {
-		size_t cap = m->count ? m->count * 2 : 1;
-		struct code_entry *grown = realloc(m->entries, cap * sizeof(*grown));
-		if (!grown)
-			return error_set(err, ERR_NOMEM, "no memory for %zu manifest entries", cap);
-		m->entries = grown;
-	}
+	if (reserve(m, m->count + 1, err) < 0)
+		return -1;
 	struct code_entry *e = &m->entries[m->count];
 	*e = (struct code_entry){.role = role, .path = strdup(path)};
 	if (!e->path)
@@ -76,6 +93,44 @@ void manifest_sort(struct manifest *m)
 {
 	if (m->count > 1)
 		qsort(m->entries, m->count, sizeof(*m->entries), compare);
+}
+
+static struct code_entry *find(const struct manifest *m, const char *path)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (strcmp(m->entries[i].path, path) == 0)
+			return &m->entries[i];
+	return NULL;
+}
+
+int manifest_merge(struct manifest *to, struct manifest *from, struct error *err)
+{
+	size_t fresh = 0;
+	for (size_t i = 0; i < from->count; i++) {
+		const struct code_entry *e = &from->entries[i], *old = find(to, e->path);
+		if (old && memcmp(old->digest, e->digest, SHA256_LEN) != 0)
+			return error_set(err, ERR_CONFLICT, "%s was changed while it was measured", e->path);
+		fresh += !old;
+	}
+	if (fresh > MANIFEST_MAX - to->count)
+		return error_set(
+			err, ERR_LIMIT, "manifest: %zu entries, at most %d", to->count + fresh, MANIFEST_MAX);
+	if (fresh && reserve(to, to->count + fresh, err) < 0)
+		return -1;
+	for (size_t i = 0; i < from->count; i++) {
+		struct code_entry *e = &from->entries[i], *old = find(to, e->path);
+		if (!old) {
+			to->entries[to->count++] = *e;
+			continue;
+		}
+		if (e->role < old->role)
+			old->role = e->role;
+		free(e->path);
+	}
+	free(from->entries);
+	manifest_init(from);
+	manifest_sort(to);
+	return 0;
 }
 
 void manifest_root(const struct manifest *m, uint8_t ret[SHA256_LEN])

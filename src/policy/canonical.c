@@ -200,6 +200,17 @@ static int put_environment(struct buf *b, const struct service *s)
 	return 0;
 }
 
+static void put_code(struct buf *b, const struct service *s)
+{
+	put_key(b, "code");
+	buf_putc(b, '{');
+	if (s->allow_generated)
+		put_text(b, "generated", "allow");
+	if (s->allow_unmeasured)
+		put_text(b, "unmeasured", "allow");
+	buf_putc(b, '}');
+}
+
 /* A host argument is its number. */
 static void put_command(struct buf *b, const struct service *s)
 {
@@ -221,6 +232,8 @@ static int put_service(struct buf *b, const struct service *s)
 	buf_putc(b, '{');
 	if (s->attestation_count)
 		put_attestation(b, s);
+	if (s->allow_generated || s->allow_unmeasured)
+		put_code(b, s);
 	if (s->argc)
 		put_command(b, s);
 	if (s->envc && put_environment(b, s))

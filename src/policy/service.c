@@ -15,6 +15,7 @@ static const struct key_rule service_keys[] = {
 	{"image_name", KEY_OK, 0},
 	{"attestation", KEY_OK, 7},
 	{"mrenclaves", KEY_OK, 0},
+	{"code", KEY_OK, 0},
 	{"persistency", KEY_OK, 0},
 	{"platforms", KEY_UNSUPPORTED, 7},
 	{"fspf_path", KEY_UNSUPPORTED, 0},
@@ -227,6 +228,31 @@ static void read_image_name(struct parse *p, const struct ynode *n, struct servi
 			show(n).s);
 }
 
+/* allow or refuse; absent: refuse. */
+static bool read_allow(struct parse *p, const struct ynode *map, const char *key)
+{
+	static const char *const words[] = {"allow", "refuse", NULL};
+	const struct ynode *n = ynode_get(map, key);
+
+	return n && want_word(p, n, words) == 0;
+}
+
+static void read_code(struct parse *p, const struct ynode *n, struct service *s)
+{
+	static const struct key_rule code_keys[] = {
+		{"unmeasured", KEY_OK, 0}, {"generated", KEY_OK, 0}, {NULL, KEY_OK, 0}};
+
+	if (!want_map(p, n))
+		return;
+	keys_check(p, n, code_keys);
+	s->allow_unmeasured = read_allow(p, n, "unmeasured");
+	s->allow_generated = read_allow(p, n, "generated");
+	if (s->allow_unmeasured)
+		ynode_diag(p->d, ynode_get(n, "unmeasured"), "W-CODE",
+			"the measurement covers only how this service starts: whoever can write files that "
+			"it loads or executes can run any code in it and read its secrets");
+}
+
 static void read_name(struct parse *p, const struct ynode *n, struct service *s)
 {
 	if (!want_segment(p, n))
@@ -261,6 +287,8 @@ static void read_service(struct parse *p, const struct ynode *n)
 	read_pwd(p, n, s);
 	if ((v = ynode_get(n, "image_name")))
 		read_image_name(p, v, s);
+	if ((v = ynode_get(n, "code")))
+		read_code(p, v, s);
 	if ((v = ynode_get(n, "persistency")) && !text_is(v, "None"))
 		ynode_diag(p->d, v, "E-VALUE", "%s; None is the only value there is", show(v).s);
 	read_attestation(p, n, s);

@@ -2,7 +2,7 @@
  * session: one policy document, parsed and validated (session language 0.3). No I/O.
  *
  * What this version understands: name, version, predecessor, salt, creator, services (command, environment, pwd, image_name, attestation by
- * mrenclave), secrets (ascii, binary), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
+ * mrenclave, code), secrets (ascii, binary), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
  * security.attestation.mode. What the language has beyond that is refused by name with E-UNSUPPORTED, never ignored.
  */
 #ifndef SCONE_POLICY_SESSION_H
@@ -64,6 +64,8 @@ struct service {
 	char *image_name; /* or NULL */
 	struct attest_alternative *attestation; /* OR */
 	size_t attestation_count;
+	bool allow_unmeasured; /* ext 14.5: map and execute code that is not in the manifest */
+	bool allow_generated;  /* ext 14.5: make anonymous or writable memory executable */
 };
 
 struct injection_file {

@@ -85,7 +85,7 @@ static int entry_decode(const json_t *o, struct manifest *to, struct error *err)
 	uint32_t role;
 
 	if (message_keys(o, where, keys, err) < 0 ||
-		message_number(o, where, "role", CODE_PROGRAM, CODE_LIBRARY, &role, err) < 0 ||
+		message_number(o, where, "role", CODE_PROGRAM, CODE_EXECUTABLE, &role, err) < 0 ||
 		message_text(o, where, "path", PATH_LIMIT, &path, err) < 0 ||
 		message_hex(o, where, "digest", digest, sizeof(digest), err) < 0)
 		return -1;

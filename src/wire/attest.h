@@ -58,6 +58,7 @@ void attest_request_free(struct attest_request *r);
  *  "argv":[{"value":B64}|{"host":N}…], "env":[{"name":"…","value":B64}|{"name":"…","host":true}…],
  *  "files":[{"path":"…","content":B64|null,"mode":N}…],   content null: read the host's file and replace its templates
  *  "secrets":[{"name":"…","kind":"ascii|binary","value":B64}…],  those that files may use
+ *  "code":{"unmeasured":BOOL,"generated":BOOL},
  *  "warnings":["…"]} */
 struct config_value {
 	struct buf value; /* secret buf */
@@ -85,6 +86,8 @@ struct service_config {
 	size_t file_count;
 	struct config_secret *secrets;
 	size_t secret_count;
+	bool allow_unmeasured; /* code outside the manifest may be mapped and executed */
+	bool allow_generated; /* anonymous or writable memory may become executable */
 	char **warnings;
 	size_t warning_count;
 };

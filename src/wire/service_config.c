@@ -252,6 +252,14 @@ static json_t *secret_json(const struct service_config *c, size_t i)
 				message_put(o, "value", bytes_json(&s->value)));
 }
 
+static json_t *code_json(const struct service_config *c)
+{
+	json_t *o = message_new();
+
+	return whole(o, message_put(o, "unmeasured", json_boolean(c->allow_unmeasured)) &&
+				message_put(o, "generated", json_boolean(c->allow_generated)));
+}
+
 static json_t *warning_json(const struct service_config *c, size_t i)
 {
 	return json_string(c->warnings[i]);
@@ -288,6 +296,7 @@ int service_config_encode(const struct service_config *c, struct buf *out, struc
 			     message_put(o, "env", list_json(c, c->envc, env_json)) &&
 			     message_put(o, "files", list_json(c, c->file_count, file_json)) &&
 			     message_put(o, "secrets", list_json(c, c->secret_count, secret_json)) &&
+			     message_put(o, "code", code_json(c)) &&
 			     message_put(o, "warnings", list_json(c, c->warning_count, warning_json)));
 	return message_write(o, where_config, out, err);
 }
@@ -369,6 +378,28 @@ static int decode_secret(const json_t *o, struct service_config *c, struct error
 	return s ? message_bytes(o, where, "value", &s->value, err) : no_memory(err);
 }
 
+static int decode_bool(const json_t *o, const char *where, const char *key, bool *ret, struct error *err)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_boolean(v))
+		return error_set(err, ERR_INPUT, "\"%s\" of %s is neither true nor false", key, where);
+	*ret = json_is_true(v);
+	return 0;
+}
+
+static int decode_code(const json_t *o, struct service_config *c, struct error *err)
+{
+	static const char where[] = "code of a configuration";
+	static const char *const keys[] = {"unmeasured", "generated", NULL};
+
+	return message_keys(o, where, keys, err) < 0 ||
+			       decode_bool(o, where, "unmeasured", &c->allow_unmeasured, err) < 0 ||
+			       decode_bool(o, where, "generated", &c->allow_generated, err) < 0
+		       ? -1
+		       : 0;
+}
+
 static int decode_warning(const json_t *o, struct service_config *c, struct error *err)
 {
 	char text[WARNING_LIMIT];
@@ -396,8 +427,8 @@ static int decode_list(const json_t *o, const char *key,
 
 static int decode(const json_t *o, struct service_config *c, struct error *err)
 {
-	static const char *const keys[] = {
-		"session", "service", "mode", "pwd", "argv", "env", "files", "secrets", "warnings", NULL};
+	static const char *const keys[] = {"session", "service", "mode", "pwd", "argv", "env", "files",
+		"secrets", "code", "warnings", NULL};
 
 	if (message_keys(o, where_config, keys, err) < 0 ||
 		message_text_copy(o, where_config, "session", NAME_LIMIT, &c->session, err) < 0 ||
@@ -410,6 +441,7 @@ static int decode(const json_t *o, struct service_config *c, struct error *err)
 	if (decode_list(o, "argv", decode_arg, c, err) < 0 || decode_list(o, "env", decode_env, c, err) < 0 ||
 		decode_list(o, "files", decode_file, c, err) < 0 ||
 		decode_list(o, "secrets", decode_secret, c, err) < 0 ||
+		decode_code(json_object_get(o, "code"), c, err) < 0 ||
 		decode_list(o, "warnings", decode_warning, c, err) < 0)
 		return -1;
 	return check(c, err);

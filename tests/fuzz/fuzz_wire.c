@@ -115,14 +115,15 @@ static void run_attest_request(const uint8_t *p, size_t n)
 static const struct fuzz_seed configs[] = {
 	FUZZ_SEED("{\"session\":\"s\",\"service\":\"v\",\"mode\":\"simulation\",\"pwd\":null,\"argv\":[],"
 		  "\"env\":[],\"files\":[],"
-		  "\"secrets\":[],\"warnings\":[]}"),
+		  "\"secrets\":[],\"code\":{\"unmeasured\":false,\"generated\":false},\"warnings\":[]}"),
 	FUZZ_SEED("{\"session\":\"ns/s\",\"service\":\"db\",\"mode\":\"hardware\",\"pwd\":\"/"
 		  "srv\",\"argv\":[{\"value\":\"YQ==\"},{\"host\":1}],"
 		  "\"env\":[{\"name\":\"A\",\"value\":\"YmM=\"},{\"name\":\"B\",\"host\":true}],\"files\":[{"
 		  "\"path\":\"/etc/k\",\"content\":null,"
 		  "\"mode\":448},{\"path\":\"/etc/"
 		  "l\",\"content\":\"AAEC\",\"mode\":256}],\"secrets\":[{\"name\":\"K\",\"kind\":\"ascii\","
-		  "\"value\":\"c2VjcmV0\"},{\"name\":\"L\",\"kind\":\"binary\",\"value\":\"\"}],\"warnings\":"
+		  "\"value\":\"c2VjcmV0\"},{\"name\":\"L\",\"kind\":\"binary\",\"value\":\"\"}],\"code\":{"
+		  "\"unmeasured\":true,\"generated\":true},\"warnings\":"
 		  "[\"w\"]}"),
 };
 
@@ -306,8 +307,8 @@ static const char *const text_words[] = {"[", "]", ":", "::", ":65536", ":0", "1
 int main(int argc, char **argv)
 {
 	static const struct fuzz_target targets[] = {
-		TARGET("LAS request", run_las_request, las_requests, json_words),
 		TARGET("LAS challenge", run_las_challenge, las_challenges, json_words),
+		TARGET("LAS request", run_las_request, las_requests, json_words),
 		TARGET("LAS answer", run_las_answer, las_answers, json_words),
 		TARGET("attest request", run_attest_request, attest_requests, json_words),
 		TARGET("configuration", run_config, configs, json_words),

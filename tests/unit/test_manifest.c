@@ -143,7 +143,7 @@ static void test_refused(void **state)
 	assert_int_equal(err.code, ERR_INPUT);
 	assert_int_equal(manifest_add(&m, CODE_LIBRARY, "", d, &err), -1);
 	assert_int_equal(manifest_add(&m, 0, "/a", d, &err), -1);
-	assert_int_equal(manifest_add(&m, 5, "/a", d, &err), -1);
+	assert_int_equal(manifest_add(&m, 6, "/a", d, &err), -1);
 	for (int i = 1; i < MANIFEST_MAX; i++) {
 		snprintf(path, sizeof(path), "/%d", i);
 		assert_int_equal(manifest_add(&m, CODE_LIBRARY, path, d, &err), 0);

@@ -100,6 +100,28 @@ static void test_round_trip(void **state)
 	buf_free(&b);
 }
 
+/* Each of the two permissions is its own. */
+static void test_code(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		struct service_config c, d;
+		struct error err;
+		struct buf b;
+
+		fill(&c);
+		c.allow_unmeasured = i & 1;
+		c.allow_generated = i & 2;
+		buf_init_secret(&b, CONFIG_MAX);
+		assert_int_equal(service_config_encode(&c, &b, &err), 0);
+		assert_int_equal(service_config_decode(b.data, b.len, &d, &err), 0);
+		assert_int_equal(d.allow_unmeasured, (i & 1) != 0);
+		assert_int_equal(d.allow_generated, (i & 2) != 0);
+		service_config_free(&c);
+		service_config_free(&d);
+		buf_free(&b);
+	}
+}
+
 static void test_many_elements(void **state)
 {
 	struct service_config c, d;
@@ -127,10 +149,15 @@ static void test_many_elements(void **state)
 	buf_free(&b);
 }
 
+#define CODE "\"code\":{\"unmeasured\":false,\"generated\":true}"
 #define HEAD "\"session\":\"s\",\"service\":\"v\",\"pwd\":null"
 #define CONFIG(mode, argv, env, files, secrets, warnings)                                                    \
 	"{" HEAD ",\"mode\":\"" mode "\",\"argv\":[" argv "],\"env\":[" env "],\"files\":[" files            \
-	"],\"secrets\":[" secrets "],\"warnings\":[" warnings "]}"
+	"],\"secrets\":[" secrets "]," CODE ",\"warnings\":[" warnings "]}"
+
+#define WITH_CODE(code)                                                                                      \
+	"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"code\":" code      \
+	",\"warnings\":[]}"
 
 static const char good[] = CONFIG("none", "{\"value\":\"\"}", "", "", "", "");
 
@@ -139,7 +166,17 @@ static const struct {
 } bad[] = {
 	{"{}", "\"session\""},
 	{CONFIG("debug", "", "", "", "", ""), "simulation, hardware, none"},
-	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[]}", "\"warnings\""},
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[]," CODE "}",
+		"\"warnings\""},
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"warnings\":[]}",
+		"code of a configuration is not a JSON object"},
+	{WITH_CODE("true"), "code of a configuration is not a JSON object"},
+	{WITH_CODE("{\"unmeasured\":false}"), "\"generated\" of code of a configuration is neither"},
+	{WITH_CODE("{\"generated\":false}"), "\"unmeasured\" of code of a configuration is neither"},
+	{WITH_CODE("{\"unmeasured\":1,\"generated\":false}"), "\"unmeasured\" of code"},
+	{WITH_CODE("{\"unmeasured\":false,\"generated\":\"true\"}"), "\"generated\" of code"},
+	{WITH_CODE("{\"unmeasured\":false,\"generated\":null}"), "\"generated\" of code"},
+	{WITH_CODE("{\"unmeasured\":false,\"generated\":false,\"all\":true}"), "unknown key \"all\""},
 	{"{\"session\":\"s\",\"service\":\"v\",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],"
 	 "\"secrets\":[],\"warnings\":[]}",
 		"\"pwd\""},
@@ -181,6 +218,8 @@ static void test_refused(void **state)
 	struct error err;
 
 	assert_int_equal(service_config_decode(good, strlen(good), &c, &err), 0);
+	assert_false(c.allow_unmeasured);
+	assert_true(c.allow_generated);
 	service_config_free(&c);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (service_config_decode(bad[i].json, strlen(bad[i].json), &c, &err) != -1)
@@ -295,7 +334,7 @@ static void test_refused_message_is_wiped(void **state)
 	buf_puts(&b, head);
 	base64_encode(marker, sizeof(marker), &b);
 	mask(b.data + strlen(head) + MARKER_LEN / 2, PIECE, masked_text);
-	buf_puts(&b, "\"}],\"warnings\":[7]}");
+	buf_puts(&b, "\"}]," CODE ",\"warnings\":[7]}");
 	secret_wipe(marker, sizeof(marker));
 	assert_int_equal(service_config_decode(b.data, b.len, &c, &err), -1);
 	assert_true(in_memory(masked_text, PIECE));
@@ -329,6 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_many_elements),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_errors_do_not_quote),
