@@ -27,6 +27,8 @@ static void child_setup(struct regs *r, struct thread *t, uint64_t flags, uint64
 	t->tid = tid;
 	t->is_leader = true;
 	t->pending = 0;
+	t->pending_despite_mask = 0;
+	t->sigsys_held = false;
 	t->clear_tid = flags & CLONE_CHILD_CLEARTID ? ctid : 0;
 	host_call1(SYS_set_tid_address, (long)t->clear_tid);
 	if (flags & CLONE_SETTLS)

@@ -73,6 +73,7 @@ struct thread {
 	uint64_t rseq_addr; /* registered by the program, 0: none */
 	uint32_t rseq_len, rseq_sig;
 	siginfo_t pending_info[PENDING_MAX];
+	uint64_t pending_despite_mask; /* came in while the mask of sigsuspend, ppoll, … was in force */
 	bool sigsys_held; /* somebody sent SIGSYS while the program blocks it; the kernel cannot keep it, for it must pass */
 	siginfo_t sigsys_info;
 };
@@ -124,6 +125,10 @@ long scone_safe_call(long nr, const struct regs *r);
 long scone_safe_call6(long nr, long a, long b, long c, long d, long e, long f);
 /* rt_sigprocmask after which the kernel may deliver a signal that is turned into a frame for the program. */
 long scone_window(const uint64_t *mask);
+/* A breakpoint: the kernel builds a frame with the program's vector state, which becomes the one for the first pending signal. */
+void scone_raise(void);
+/* user_copy while SIGSEGV and SIGBUS are not blocked, or between the runtime's own variables. */
+int scone_copy(void *dst, const void *src, size_t n);
 /* clone on a new stack; the child runs scone_vfork_child(t). Answers as clone does in the parent. */
 long scone_clone_vm(long flags, void *stack_top, struct thread *child, long ptid, long ctid);
 #define HOST_ERESTART (-512L)

@@ -21,6 +21,7 @@ for kind in '' static/; do
 	t "${n}interp" -- "$b/${kind}interp"
 	t "${n}signals" -- "$b/${kind}signals"
 	t "${n}sigsys" -- "$b/${kind}sigsys"
+	t "${n}sigmask" -- "$b/${kind}sigmask"
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"

@@ -228,6 +228,16 @@ scone_window_end:
 	ret
 	.size scone_window, . - scone_window
 
+/* void scone_raise(void) */
+	.globl scone_raise, scone_raise_end
+	.hidden scone_raise, scone_raise_end
+	.type scone_raise, @function
+scone_raise:
+	int3
+scone_raise_end:
+	ret
+	.size scone_raise, . - scone_raise
+
 /* void scone_sighandler(sig, info, ucontext): on the runtime's alternate stack. */
 	.globl scone_sighandler
 	.hidden scone_sighandler
@@ -267,11 +277,11 @@ scone_sigreturn_end:
 	hlt
 	.size scone_sigreturn, . - scone_sigreturn
 
-/* int user_copy_raw(void *dst, const void *src, size_t n): a fault inside continues at scone_copy_fault. */
-	.globl user_copy, scone_copy_start, scone_copy_end, scone_copy_fault
-	.hidden user_copy, scone_copy_start, scone_copy_end, scone_copy_fault
-	.type user_copy, @function
-user_copy:
+/* int scone_copy(void *dst, const void *src, size_t n): a fault inside continues at scone_copy_fault. */
+	.globl scone_copy, scone_copy_start, scone_copy_end, scone_copy_fault
+	.hidden scone_copy, scone_copy_start, scone_copy_end, scone_copy_fault
+	.type scone_copy, @function
+scone_copy:
 	movq %rdx, %rcx
 scone_copy_start:
 	rep movsb
@@ -281,7 +291,7 @@ scone_copy_end:
 scone_copy_fault:
 	movl $-14, %eax
 	ret
-	.size user_copy, . - user_copy
+	.size scone_copy, . - scone_copy
 
 /* long scone_clone_vm(long flags, void *stack_top, struct thread *child, long ptid, long ctid) */
 	.globl scone_clone_vm

@@ -2,9 +2,9 @@
  * signal: the one handler of the runtime, and how the program gets its own frames. General registers only.
  *
  * Interrupted in the program: the kernel's frame is copied to the program's stack and the handler entered from there.
- * Interrupted in the runtime: the signal is kept in thread->pending_info, everything but faults is blocked, and scone_deliver raises it
- * again on the way out, when the kernel can build a frame with the program's vector state; the program's general registers come from
- * thread->regs.
+ * Interrupted in the runtime: the signal is kept in thread->pending_info, everything but faults is blocked, and on the way out scone_deliver
+ * has the kernel build a frame with the program's vector state, by a breakpoint; siginfo is the one kept, and the program's general registers
+ * come from thread->regs. The signal does not go back to the kernel: it would be queued behind later ones of its number, or be refused.
  */
 #include <errno.h>
 #include "runtime/rewrite_hooks.h"
@@ -18,8 +18,8 @@
 #define RFLAGS_CLEARED ((1u << 10) | (1u << 8) | (1u << 16)) /* DF, TF, RF */
 
 extern const char scone_exit[], scone_exit_end[], scone_safe_start[], scone_safe_syscall[],
-	scone_safe_interrupted[], scone_window_end[], scone_sigreturn_start[], scone_sigreturn_end[],
-	scone_copy_start[], scone_copy_end[], scone_copy_fault[];
+	scone_safe_interrupted[], scone_window_end[], scone_raise_end[], scone_sigreturn_start[],
+	scone_sigreturn_end[], scone_copy_start[], scone_copy_end[], scone_copy_fault[];
 
 static bool between(uint64_t ip, const char *from, const char *to)
 {
@@ -241,20 +241,61 @@ static void on_trap(struct kernel_ucontext *k, bool in_runtime)
 /* Interrupted in the runtime by something that can wait. */
 static void keep(struct thread *t, const siginfo_t *info, struct kernel_ucontext *k)
 {
-	uint64_t ip = k->g[G_RIP];
+	uint64_t
+		ip = k->g[G_RIP],
+		waits = k->sigmask; /* a mask that blocks what came is one to go back to after a call with another */
 
 	k->sigmask = SIGSET_ALL & ~SIGSET_SYNC;
 	if (between(ip, scone_sigreturn_start, scone_sigreturn_end) || t->pending == PENDING_MAX) {
+		k->sigmask = SIGSET_ALL;
 		requeue(t, info); /* stays with the kernel until the mask allows it */
 		return;
 	}
-	if (user_copy(&t->pending_info[t->pending], info, sizeof(*info)))
+	if (scone_copy(&t->pending_info[t->pending], info, sizeof(*info)))
 		return;
+	if (waits & SIG_BIT(info->si_signo))
+		t->pending_despite_mask |= SIG_BIT(info->si_signo);
 	t->pending++;
 	if (between(ip, scone_safe_start, scone_safe_syscall + 1))
 		k->g[G_RIP] = (uint64_t)scone_safe_interrupted;
 	else if (between(ip, scone_exit, scone_exit_end))
 		k->g[G_RIP] = (uint64_t)scone_exit;
+}
+
+static void take_pending(struct thread *t, uint32_t at, siginfo_t *ret)
+{
+	if (scone_copy(ret, &t->pending_info[at], sizeof(*ret)))
+		return;
+	t->pending--;
+	for (uint32_t i = at; i < t->pending; i++)
+		if (scone_copy(&t->pending_info[i], &t->pending_info[i + 1], sizeof(*ret)))
+			return;
+}
+
+/* What was sent while the program blocks it and the runtime could not (SIGSET_SYNC) is the kernel's to keep. All signals are blocked. */
+static void return_blocked(struct thread *t)
+{
+	siginfo_t info;
+
+	for (uint32_t i = 0; i < t->pending;) {
+		uint64_t bit = SIG_BIT(t->pending_info[i].si_signo);
+
+		if ((t->sigmask & bit & SIGSET_SYNC) && !(t->pending_despite_mask & bit)) {
+			take_pending(t, i, &info);
+			requeue(t, &info);
+		} else {
+			i++;
+		}
+	}
+}
+
+/* At the breakpoint of scone_raise. */
+static void on_raised(struct thread *t, struct kernel_ucontext *k)
+{
+	siginfo_t info;
+
+	take_pending(t, 0, &info);
+	give_from_regs(t, info.si_signo, &info, k);
 }
 
 static void die_in_runtime(struct thread *t, int sig, const siginfo_t *info, struct kernel_ucontext *k)
@@ -278,7 +319,7 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 	}
 	if (sig == SIGSYS && (t->sigmask & SIG_BIT(SIGSYS))) {
 		if (!t->sigsys_held)
-			t->sigsys_held = !user_copy(&t->sigsys_info, info, sizeof(*info));
+			t->sigsys_held = !scone_copy(&t->sigsys_info, info, sizeof(*info));
 		return;
 	}
 	if (sig == SIGTRAP && !in_runtime && rewrite_resume_ip(ip - 1, &native)) {
@@ -289,6 +330,10 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 		if (rewrite_native_ip(ip, &native))
 			k->g[G_RIP] = native;
 		give(t, sig, info, k, k->g, fault);
+		return;
+	}
+	if (fault && sig == SIGTRAP && ip == (uint64_t)scone_raise_end) {
+		on_raised(t, k);
 		return;
 	}
 	if (fault && between(ip, scone_copy_start, scone_copy_end)) {
@@ -303,29 +348,45 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 		keep(t, info, k);
 }
 
-/* On the way out with signals kept: raise each so that the kernel builds its frame in scone_window. */
+/* On the way out with signals kept. */
 void scone_deliver(struct thread *t);
 void scone_deliver(struct thread *t)
 {
-	uint64_t all = SIGSET_ALL, mask; /* faults too: one that somebody sent must wait for the window */
+	uint64_t all = SIGSET_ALL, mask = SIGSET_ALL & ~(SIGSET_SYNC | SIG_BIT(SIGTRAP));
 
 	while (t->pending) {
-		siginfo_t info;
-		int sig = t->pending_info[0].si_signo;
-
-		host_sigmask(SIG_SETMASK, &all, NULL);
-		if (user_copy(&info, &t->pending_info[0], sizeof(info)))
-			return;
-		t->pending--;
-		for (uint32_t i = 0; i < t->pending; i++)
-			if (user_copy(&t->pending_info[i], &t->pending_info[i + 1], sizeof(info)))
-				return;
-		requeue(t, &info);
-		mask = all & ~SIG_BIT(sig);
-		scone_window(&mask);
+		if (t->sigmask & SIGSET_SYNC) {
+			host_sigmask(SIG_SETMASK, &all, NULL);
+			return_blocked(t);
+			if (!t->pending)
+				break;
+		}
+		t->pending_despite_mask &= ~SIG_BIT(t->pending_info[0].si_signo);
+		host_sigmask(SIG_SETMASK, &mask, NULL);
+		scone_raise();
 	}
 	mask = t->sigmask & ~SIG_BIT(SIGSYS);
 	scone_window(&mask);
+}
+
+/* For the kernel a fault under a blocked SIGSEGV is the end of the process; for a copy it is EFAULT. */
+int user_copy(void *dst, const void *src, size_t n)
+{
+	struct thread *t = thread_self();
+	uint64_t faults = SIGSET_SYNC, before = 0, all = SIGSET_ALL;
+	uint32_t pending = t->pending;
+	int rc;
+
+	if (!(t->sigmask & SIGSET_SYNC))
+		return scone_copy(dst, src, n);
+	host_sigmask(SIG_UNBLOCK, &faults, &before);
+	rc = scone_copy(dst, src, n);
+	if (t->pending != pending) {
+		host_sigmask(SIG_SETMASK, &all, NULL);
+		return_blocked(t);
+	}
+	host_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
 }
 
 /* rt_sigreturn: the program's frame goes back to the kernel, with the runtime's alternate stack in it. */
@@ -340,11 +401,11 @@ long sys_rt_sigreturn(struct regs *r, struct thread *t)
 		return -EFAULT;
 	}
 	host_sigmask(SIG_SETMASK, &all, NULL);
+	if (t->pending)
+		return HOST_ERESTART; /* its handler first, as if it had come just before this call */
 	t->sigmask = head.sigmask & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
-	if (!on_stack(&t->altstack, r->rsp) || (head.stack.flags & STACK_AUTODISARM))
+	if (!on_stack(&t->altstack, head.g[G_RSP]) || (head.stack.flags & STACK_AUTODISARM))
 		t->altstack = head.stack;
-	while (t->pending)
-		requeue(t, &t->pending_info[--t->pending]);
 	signal_release_sigsys(t);
 	head.sigmask &= ~SIG_BIT(SIGSYS);
 	head.stack = t->host_altstack;
