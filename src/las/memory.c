@@ -77,15 +77,13 @@ static int refuse(const struct mapping *m, pid_t pid, const char *what, const ch
 		pid, n ? name : "anonymous memory", m->start, m->end, m->perms, what, path);
 }
 
-static int check_mapping(
+static int check_code(
 	const struct mapping *m, const struct image *image, pid_t pid, const char *path, struct error *err)
 {
-	bool own = same_image(&m->file, image);
-	if (m->file.ino != 0 && !own)
-		return refuse(m, pid, "a file that is not the runtime", path, err);
 	if (m->perms[2] != 'x')
 		return 0;
-	if (!own && strcmp(m->name, "[vdso]") != 0 && strcmp(m->name, "[vsyscall]") != 0)
+	if (!same_image(&m->file, image) && strcmp(m->name, "[vdso]") != 0 &&
+		strcmp(m->name, "[vsyscall]") != 0)
 		return refuse(m, pid, "executable", path, err);
 	return m->perms[1] == 'w' ? refuse(m, pid, "executable and writable", path, err) : 0;
 }
@@ -102,37 +100,41 @@ static int check_pages(
 	return kib ? refuse(m, pid, "executable and changed in memory", path, err) : 0;
 }
 
-/* Whole smaps of a mapping ends with VmFlags; without 'Anonymous:' the kernel told too little to judge. */
+/* Of several reasons to refuse, a file says most about who is there; otherwise the first. */
 static int check_lines(
 	char *text, bool cut, const struct image *image, pid_t pid, const char *path, struct error *err)
 {
 	struct mapping m = {.name = ""};
+	struct error first = {0};
+	bool refused = false;
 	size_t code = 0, counted = 0;
 	char *rest = text;
 	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
 		struct mapping next;
 		if (!rest && cut)
 			break; /* the last line is not whole */
-		if (parse_mapping(line, &next)) {
+		bool begins = parse_mapping(line, &next);
+		if (begins)
 			m = next;
-			code += m.perms[2] == 'x' && same_image(&m.file, image);
-			if (check_mapping(&m, image, pid, path, err) < 0)
-				return -1;
-		} else if (check_pages(&m, line, pid, path, err) < 0) {
-			return -1;
-		} else {
-			counted += m.perms[2] == 'x' && same_image(&m.file, image) &&
-				   strncmp(line, "Anonymous:", 10) == 0;
-		}
+		if (begins && m.file.ino != 0 && !same_image(&m.file, image))
+			return refuse(&m, pid, "a file that is not the runtime", path, err);
+		bool own_code = m.perms[2] == 'x' && same_image(&m.file, image);
+		code += begins && own_code;
+		counted += own_code && strncmp(line, "Anonymous:", strlen("Anonymous:")) == 0;
+		struct error *keep = refused ? NULL : &first;
+		if ((begins ? check_code(&m, image, pid, path, keep)
+			    : check_pages(&m, line, pid, path, keep)) < 0)
+			refused = true;
 	}
+	if (refused)
+		return error_set(err, first.code, "%s", first.text);
 	if (cut)
 		return error_set(err, ERR_PEER, "process %d has over %d bytes of mappings in /proc/%d/smaps",
 			pid, MEMORY_TEXT_MAX, pid);
 	if (code == 0 || counted != code)
 		return error_set(err, ERR_PEER,
-			"process %d maps its executable %.400s %zu times, %zu of them with page counts: "
-			"wanted at least 1, "
-			"each with counts",
+			"process %d maps its executable %.400s %zu times to run it, %zu of them with page "
+			"counts: wanted at least 1, each with counts",
 			pid, path, code, counted);
 	return 0;
 }

@@ -261,7 +261,7 @@ static int check_identity(const struct peer *p, struct error *err)
 
 int peer_check(const struct peer *p, struct error *err)
 {
-	if (check_identity(p, err) < 0 || check_status(p, err) < 0 || check_memory(p, err) < 0)
+	if (check_identity(p, err) < 0 || check_memory(p, err) < 0 || check_status(p, err) < 0)
 		return -1;
 	/* Last: what the three saw was one memory, and the process that had it is there. */
 	return check_same_memory(p, err) < 0 ? -1 : alive(p, err);

@@ -49,9 +49,9 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *says;
 	} cases[] = {
-		{"", "0 times"},
-		{HEAP REST, "0 times"},
-		{HEAP HEAD DATA REST, "0 times"},
+		{"", "0 times to run it"},
+		{HEAP REST, "0 times to run it"},
+		{HEAP HEAD DATA REST, "0 times to run it"},
 		/* a file, whatever it is mapped for */
 		{RUNTIME "b000-b001 r-xp 00001000 fe:00 1002           /usr/bin/python3.11\n" PAGES("0", "0"),
 			"/usr/bin/python3.11 mapped at b000-b001 (r-xp)"},
@@ -89,8 +89,16 @@ static void test_refused(void **state)
 			"executable and writable"},
 		{RUNTIME "b000-b001 r-xp 00000000 00:00 0              [vdso]\n" PAGES("4", "0"),
 			"[vdso] mapped"},
+		/* of several, a file; otherwise the first */
+		{"1000-2000 r-xp 00000000 00:00 0 \n" PAGES("4", "0") RUNTIME
+			"b000-b001 r--p 00001000 fe:00 7    /usr/bin/program\n",
+			"/usr/bin/program mapped"},
+		{"1000-2000 r-xp 00000000 00:00 0 \n" PAGES("4", "0") RUNTIME
+			"b000-b001 rwxp 00000000 00:00 0    [heap]\n",
+			"anonymous memory mapped at 1000-2000 (r-xp): executable;"},
 		/* a kernel that does not count */
-		{HEAP HEAD CODE "VmFlags: rd ex\n" DATA REST, "1 times, 0 of them with page counts"},
+		{HEAP HEAD CODE "VmFlags: rd ex\n" DATA REST,
+			"1 times to run it, 0 of them with page counts"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
