@@ -39,6 +39,7 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_CERTIFICATE] = {"certificate", 0, NULL, "print the certificate (PEM)"},
 	[OPT_RUNTIME] = {"runtime", 0, "FILE",
 		"the runtime's image (SCONE_RUNTIME, else scone-runtime beside scone)"},
+	[OPT_CODE] = {"code", 0, "FILE", "measure this plugin, program or script too; may be repeated"},
 	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
 };
 
@@ -132,6 +133,18 @@ static int check_value(enum opt o, const char *arg, struct error *err)
 	}
 }
 
+/* One more value of an option that may be repeated. */
+static bool append(
+	const struct args *a, enum opt o, const char *arg, const char **list, size_t *count, size_t max)
+{
+	if (*count == max) {
+		fprintf(stderr, "scone %s: more than %zu --%s\n", a->verb->name, max, option_rows[o].name);
+		return false;
+	}
+	list[(*count)++] = arg;
+	return true;
+}
+
 static bool take(struct args *a, enum opt o, const char *arg)
 {
 	struct error err;
@@ -147,13 +160,10 @@ static bool take(struct args *a, enum opt o, const char *arg)
 				a->verb->name, arg);
 			return false;
 		}
-		if (a->set_count == CLI_SET_MAX) {
-			fprintf(stderr, "scone %s: more than %d --set\n", a->verb->name, CLI_SET_MAX);
-			return false;
-		}
-		a->set[a->set_count++] = arg;
-		return true;
+		return append(a, o, arg, a->set, &a->set_count, CLI_SET_MAX);
 	}
+	if (o == OPT_CODE)
+		return append(a, o, arg, a->code, &a->code_count, CLI_CODE_MAX);
 	if (a->value[o] && option_rows[o].metavar) {
 		fprintf(stderr, "scone %s: --%s is given twice\n", a->verb->name, option_rows[o].name);
 		return false;

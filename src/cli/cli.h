@@ -51,17 +51,21 @@ enum opt {
 	OPT_NEW,
 	OPT_CERTIFICATE,
 	OPT_RUNTIME,
+	OPT_CODE, /* may be repeated: args.code */
 	OPT_VERBOSE,
 	OPT_COUNT,
 };
 
 #define CLI_SET_MAX 256
+#define CLI_CODE_MAX 256
 
 struct args {
 	const struct verb *verb;
 	const char *value[OPT_COUNT]; /* checked; "" for an option without argument; NULL: not given */
 	const char *set[CLI_SET_MAX]; /* NAME=VALUE, checked */
 	size_t set_count;
+	const char *code[CLI_CODE_MAX]; /* paths */
+	size_t code_count;
 	char **operands; /* NULL-terminated */
 	int count;
 };

@@ -17,8 +17,8 @@ static const enum opt o_verify[] = {DOCUMENT_OPTIONS, OPT_CREATOR, OPT_JSON, OPT
 static const enum opt o_read[] = {OPT_HASH, OPT_FOR_UPDATE, REMOTE_OPTIONS, OPT_END};
 static const enum opt o_remote[] = {REMOTE_OPTIONS, OPT_END};
 static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_END};
-static const enum opt o_measure[] = {OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
-static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
+static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
+static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
 
 static const struct verb verbs[] = {
 	{"cas add", "NAME HOST[:PORT]", 2, 2, false, o_cas_add, "Add a CAS and pin its key.",
@@ -61,12 +61,18 @@ static const struct verb verbs[] = {
 		"Print this user's key hash; makes the key when there is none.", NULL, verb_identity},
 	{"measure", "PROGRAM", 1, 1, false, o_measure,
 		"Print a program's measurement (mrenclave in a session).",
-		"SHA-256 over the runtime, the program, its interpreters and every library it names.\n",
+		"SHA-256 over the runtime, the program, its interpreters and every library it names, and the "
+		"same "
+		"of each file\n"
+		"given with --code: plugins that it loads, programs and scripts that it executes.\n",
 		verb_measure},
 	{"run", "[--] PROGRAM [ARG…]", 1, -1, true, o_run, "Run a program in the runtime.",
 		"With --config-id it gets its configuration and secrets from CAS, once it has proved what it "
 		"is. Without, it runs\n"
-		"passed through, unattested.\n",
+		"passed through, unattested. An attested program maps and executes measured code only; "
+		"--code "
+		"names more of it, as\n"
+		"for `scone measure`.\n",
 		verb_run},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

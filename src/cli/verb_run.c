@@ -126,7 +126,7 @@ int verb_run(const struct args *a)
 	const char **argv;
 	size_t n = 0;
 
-	argv = calloc((size_t)a->count + 16, sizeof(*argv));
+	argv = calloc((size_t)a->count + 2 * a->code_count + 16, sizeof(*argv));
 	if (!argv || make_plan(a, &p, &err)) {
 		if (!argv)
 			error_set(&err, ERR_NOMEM, "no memory");
@@ -139,6 +139,10 @@ int verb_run(const struct args *a)
 
 		memcpy(argv + n, options, sizeof(options));
 		n += sizeof(options) / sizeof(options[0]);
+	}
+	for (size_t i = 0; i < a->code_count; i++) {
+		argv[n++] = "--code";
+		argv[n++] = a->code[i];
 	}
 	argv[n++] = "--";
 	for (int i = 0; i < a->count; i++)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <string.h>
 #include "policy/canonical.h"
 #include "policy/session.h"
@@ -85,6 +86,31 @@ static void has_exactly_this_form(void **state)
 		"\"name\":\"s\",\"pwd\":\"/srv\"}],\"version\":\"0.3\"}");
 }
 
+static void code_has_exactly_this_form(void **state)
+{
+	static const char *const forms[][2] = {
+		{"{generated: allow}", "{\"generated\":\"allow\"}"},
+		{"{unmeasured: allow, generated: refuse}", "{\"unmeasured\":\"allow\"}"},
+		{"{unmeasured: allow, generated: allow}",
+			"{\"generated\":\"allow\",\"unmeasured\":\"allow\"}"},
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		char text[1000], wanted[1000];
+
+		snprintf(text, sizeof text,
+			HEAD "services: [{name: s, command: a, pwd: /, attestation: {mrenclave: " HEX64
+			     "}, code: %s}]\n",
+			forms[i][0]);
+		snprintf(wanted, sizeof wanted,
+			"{" CREATOR_JSON
+			",\"name\":\"n\",\"services\":[{\"attestation\":[{\"mrenclave\":[\"" HEX64_LOWER
+			"\"]}],\"code\":%s,\"command\":[\"a\"],\"name\":\"s\"}],\"version\":\"0.3\"}",
+			forms[i][1]);
+		check_form(text, wanted);
+	}
+}
+
 static void is_sha256_of_domain_and_form(void **state)
 {
 	static const char input[] =
@@ -118,6 +144,8 @@ static void formatting_and_spelt_out_defaults_do_not_count(void **state)
 		{HEAD, HEAD "security: {attestation: {mode: hardware, tolerate: []}}\n"},
 		{SERVICE, HEAD "services: [{name: s, command: [a, b c], environment: {Y: 2, X: 1}, "
 			       "mrenclaves: [" HEX64_LOWER "]}]\n"},
+		{SERVICE, HEAD "services: [{name: s, command: [a, b c], environment: {Y: 2, X: 1}, "
+			       "mrenclaves: [" HEX64 "], code: {unmeasured: refuse, generated: refuse}}]\n"},
 		{HEAD "secrets: [{name: a, kind: ascii}]\n",
 			HEAD "secrets: [{kind: ascii, size: 20, name: a, alphabet: printable, export_public: "
 			     "false}]\n"},
@@ -167,6 +195,10 @@ static const char *const different[] = {
 	HEAD "images: [{name: i, injection_files: [{path: /a, content: ''}]}]\n",
 	HEAD "images: [{name: i, injection_files: [{path: /a, permission: 0o600}]}]\n",
 	SERVICE,
+	HEAD "services: [{name: s, command: a 'b c', environment: {X: '1', Y: '2'}, pwd: /, attestation: "
+	     "{mrenclave: " HEX64 "}, code: {unmeasured: allow}}]\n",
+	HEAD "services: [{name: s, command: a 'b c', environment: {X: '1', Y: '2'}, pwd: /, attestation: "
+	     "{mrenclave: " HEX64 "}, code: {generated: allow}}]\n",
 	HEAD "services: [{name: s, command: a b c, environment: {X: '1', Y: '2'}, pwd: /, attestation: "
 	     "{mrenclave: " HEX64 "}}]\n",
 	HEAD "services: [{name: s, command: a 'b c', environment: {X: '1', Y: '3'}, pwd: /, attestation: "
@@ -218,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_exactly_this_form),
+		cmocka_unit_test(code_has_exactly_this_form),
 		cmocka_unit_test(is_sha256_of_domain_and_form),
 		cmocka_unit_test(formatting_and_spelt_out_defaults_do_not_count),
 		cmocka_unit_test(every_part_counts),

@@ -178,6 +178,33 @@ static void a_service_without_a_command_has_no_words(void **state)
 	session_free(s);
 }
 
+/* Each of the two is refused unless the service says otherwise; only unmeasured code is warned of. */
+static void code_is_refused_unless_allowed(void **state)
+{
+	static const struct {
+		const char *code, *warning;
+		bool unmeasured, generated;
+	} rows[] = {
+		{"", NULL, false, false},
+		{"  code: {}\n", NULL, false, false},
+		{"  code: {unmeasured: refuse, generated: refuse}\n", NULL, false, false},
+		{"  code: {generated: allow}\n", NULL, false, true},
+		{"  code: {unmeasured: allow}\n", "W-CODE", true, false},
+		{"  code: {unmeasured: allow, generated: allow}\n", "W-CODE", true, true},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char text[1000];
+		struct session *s;
+
+		snprintf(text, sizeof text, SERVICE "%s", rows[i].code);
+		s = parse_ok(text, rows[i].warning);
+		assert_int_equal(s->services[0].allow_unmeasured, rows[i].unmeasured);
+		assert_int_equal(s->services[0].allow_generated, rows[i].generated);
+		session_free(s);
+	}
+}
+
 struct case_row {
 	const char *text;
 	const char *name; /* of the one error */
@@ -237,6 +264,17 @@ static const struct case_row refused[] = {
 	{SERVICE "  command: \" \"\n", "E-VALUE", "services[0].command", 7, 12, "empty"},
 	{SERVICE "  command: []\n", "E-VALUE", "services[0].command", 7, 12, "empty"},
 	{SERVICE "  command: [a, '@@0']\n", "E-VALUE", "services[0].command[1]", 7, 16, "@@0"},
+	{SERVICE "  code: allow\n", "E-TYPE", "services[0].code", 7, 9, "a map is wanted"},
+	{SERVICE "  code:\n", "E-TYPE", "services[0].code", 7, 8, "a map is wanted"},
+	{SERVICE "  code: {unmeasured: [allow]}\n", "E-TYPE", "services[0].code.unmeasured", 7, 22, NULL},
+	{SERVICE "  code: {unmeasured: true}\n", "E-VALUE", "services[0].code.unmeasured", 7, 22,
+		"none of allow, refuse"},
+	{SERVICE "  code: {generated: alow}\n", "E-VALUE", "services[0].code.generated", 7, 21,
+		"did you mean allow?"},
+	{SERVICE "  code: {unmeasurd: allow}\n", "E-UNKNOWN", "services[0].code.unmeasurd", 7, 10,
+		"did you mean unmeasured?"},
+	{SERVICE "  code: {generated: allow, generated: refuse}\n", "E-DUP", "services[0].code.generated", 7,
+		28, NULL},
 	{SERVICE "  persistency: x\n", "E-VALUE", "services[0].persistency", 7, 16, NULL},
 	{ATTEST("{}"), "E-VALUE", "services[0].attestation", 6, 16, NULL},
 	{ATTEST("[]"), "E-VALUE", "services[0].attestation", 6, 16, NULL},
@@ -601,6 +639,7 @@ int main(void)
 		cmocka_unit_test(loads_all_that_this_version_supports),
 		cmocka_unit_test(loads_the_example_of_host_arguments),
 		cmocka_unit_test(a_service_without_a_command_has_no_words),
+		cmocka_unit_test(code_is_refused_unless_allowed),
 		cmocka_unit_test(refuses_each_with_its_name_and_place),
 		cmocka_unit_test(refuses_by_name_what_it_does_not_support),
 		cmocka_unit_test(warns),
