@@ -21,6 +21,8 @@ static bool parse_mapping(const char *line, struct mapping *ret)
 {
 	struct mapping m = {0};
 	int at = 0;
+	if (*line >= 'A' && *line <= 'Z') /* a count of the mapping before; most lines are */
+		return false;
 	if (sscanf(line, "%lx-%lx %4s %*x %x:%x %llu%n", &m.start, &m.end, m.perms, &m.file.major,
 		    &m.file.minor, &m.file.ino, &at) != 6 ||
 		strlen(m.perms) != 4)
@@ -93,7 +95,7 @@ static int check_pages(
 	const struct mapping *m, const char *line, pid_t pid, const char *path, struct error *err)
 {
 	unsigned long kib;
-	if (m->perms[2] != 'x')
+	if (m->perms[2] != 'x' || (*line != 'A' && *line != 'S'))
 		return 0;
 	if (sscanf(line, "Anonymous: %lu", &kib) != 1 && sscanf(line, "Swap: %lu", &kib) != 1)
 		return 0;
