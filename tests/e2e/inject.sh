@@ -144,10 +144,10 @@ document() {
 		services:
 		  - {name: shell, command: [bash, -c, "@@1", "it's", "\$\$SCONE::token\$\$"], pwd: $base/etc, image_name: app,
 		     environment: {PATH: "/usr/bin:/bin", TOKEN: "<\$\$SCONECAS:token\$\$>", "\\\\@\\\\@FROM_HOST": null, "\\\\@\\\\@ABSENT": null},
-		     attestation: [{mrenclave: [$2]}]}
+		     attestation: [{mrenclave: [$2]}], code: {unmeasured: allow}}
 		  - {name: python, command: [python3, "@@1", "@@2", "@@3", "@@4"], pwd: /, image_name: app,
 		     environment: {PATH: "/usr/bin:/bin", "\\\\@\\\\@WANT_CONF": null, "\\\\@\\\\@WANT_KEY": null},
-		     attestation: [{mrenclave: [$python]}]}
+		     attestation: [{mrenclave: [$python]}], code: {unmeasured: allow}}
 		  - {name: bad, command: [bash, -c, "@@1"], pwd: /, image_name: bad, attestation: [{mrenclave: [$2]}]}
 		  - {name: gone, command: [bash, -c, "@@1"], pwd: /, image_name: gone, attestation: [{mrenclave: [$2]}]}
 		  - {name: limited, command: [bash, -c, "@@1"], pwd: /, image_name: limited, attestation: [{mrenclave: [$2]}]}
