@@ -145,13 +145,14 @@ secrets:
 END
 # shellcheck disable=SC2016 # for the program's shell
 script='echo "$0|$1|$WORD|$HOST_VARIABLE|$(pwd)|$(sh -c "echo \$WORD")"; exit 7'
-create=("$bin/scone" session create "$base/session.yml" --set "SCRIPT=$script" --set "MEASUREMENT=$(scone measure "$base/shell")")
+create=("$bin/scone" session create "$base/session.yml" --set "SCRIPT=$script" --set "MEASUREMENT=$(scone measure "$base/shell" --code /bin/sh)")
 expect session_created 0 '' -- "${create[@]}"
-attested=(env HOST_VARIABLE=seen "$bin/scone" run --config-id run-test/shell -- "$base/shell")
+# The script has a child: another copy of the shell, which has to be measured, too.
+attested=(env HOST_VARIABLE=seen "$bin/scone" run --config-id run-test/shell --code /bin/sh -- "$base/shell")
 expect attested 7 'simulation' -- "${attested[@]}" 'host argument' 'never used'
 prints "arguments, environment and directory are those of the session" \
 	'a secret word|host argument|<a secret word>||/usr|<a secret word>'
-expect config_id_from_environment 7 '^a secret word' -- env SCONE_CONFIG_ID=run-test/shell "$bin/scone" run "$base/shell" x
+expect config_id_from_environment 7 '^a secret word' -- env SCONE_CONFIG_ID=run-test/shell "$bin/scone" run --code /bin/sh "$base/shell" x
 expect host_argument_missing 125 '@@1|argument' -- "${attested[@]}"
 expect unknown_service 125 'nobody' -- "$bin/scone" run --config-id run-test/nobody -- "$base/shell" x
 expect unknown_session 125 'no-session' -- "$bin/scone" run --config-id no-session/shell -- "$base/shell" x

@@ -319,6 +319,23 @@ holds "a bare name is looked up in PATH" test "$(PATH=/nowhere:$base scone measu
 	"$(scone measure "$base/ls" --runtime "$bin/scone")"
 holds "an empty part of PATH is the working directory" test "$(cd "$base" && PATH=/nowhere: "$bin/scone" measure ls --runtime "$bin/scone")" = \
 	"$(scone measure "$base/ls" --runtime "$bin/scone")"
+library=$(ldd /bin/ls | awk '$1 == "libc.so.6" { print $3 }')
+with=$(scone measure "$base/ls" --runtime "$bin/scone" --code /bin/cat --code /bin/sh)
+holds "more code, another measurement" test "$with" != "$(scone measure "$base/ls" --runtime "$bin/scone")"
+holds "--code in any order, and twice" test "$with" = \
+	"$(scone measure --code /bin/sh --code /bin/cat --code /bin/sh "$base/ls" --runtime "$bin/scone")"
+holds "what is measured already changes nothing" test "$(scone measure "$base/ls" --runtime "$bin/scone" --code "$base/ls")" = \
+	"$(scone measure "$base/ls" --runtime "$bin/scone")"
+holds "what is started counts" test "$(scone measure /bin/cat --code /bin/sh --runtime "$bin/scone")" != \
+	"$(scone measure /bin/sh --code /bin/cat --runtime "$bin/scone")"
+expect measure_code_role 0 "^executable +$(sha256sum </bin/cat | cut -d' ' -f1) +$(realpath /bin/cat)\$" -- \
+	"$bin/scone" measure -v "$base/ls" --code /bin/cat --runtime "$bin/scone"
+expect measure_code_library 0 "^library +[0-9a-f]{64} +$(realpath "$library")\$" -- \
+	"$bin/scone" measure -v "$base/ls" --code "$library" --runtime "$bin/scone"
+expect measure_code_missing 1 "--code $base/none" -- "$bin/scone" measure "$base/ls" --code "$base/none" --runtime "$bin/scone"
+expect measure_code_text 4 'neither an ELF program' -- "$bin/scone" measure "$base/ls" --code "$base/good.yml" --runtime "$bin/scone"
+mapfile -t much < <(for ((i = 0; i < 257; i++)); do printf '%s\n' --code /bin/cat; done)
+expect measure_code_too_often 2 'more than 256 --code' -- "$bin/scone" measure "$base/ls" "${much[@]}"
 expect measure_not_in_path 5 'no directory of PATH' -- env PATH=/nowhere "$bin/scone" measure ls --runtime "$bin/scone"
 expect measure_text_file 4 'ELF' -- "$bin/scone" measure "$base/good.yml" --runtime "$bin/scone"
 expect measure_missing 5 '' -- "$bin/scone" measure "$base/none" --runtime "$bin/scone"
@@ -335,6 +352,9 @@ holds "run without a configuration gives no options" test "$(tail -n +2 "$out" |
 expect run_resolves 0 '' -- "$bin/scone" run --cas "localhost:${cas##*:}" --cas-key "$key" --las /l --config-id a/b prog -x
 holds "run gives a numeric address and the key" test "$(tail -n +2 "$out" | tr '\n' '|')" = \
 	"--cas|127.0.0.1:${cas##*:}|--cas-key|$key|--las|/l|--config-id|a/b|--|prog|-x|"
+expect run_code 0 '' -- "$bin/scone" run --code a.so --cas "$cas" --cas-key "$key" --las /l --code '-- x' --config-id a/b prog --code y
+holds "run hands --code on, up to PROGRAM" test "$(tail -n +2 "$out" | tr '\n' '|')" = \
+	"--cas|$cas|--cas-key|$key|--las|/l|--config-id|a/b|--code|a.so|--code|-- x|--|prog|--code|y|"
 expect run_from_environment 0 '^a/c$' -- env SCONE_CONFIG_ID=a/c SCONE_LAS_ADDR=/m "$bin/scone" run prog
 holds "run takes the default CAS and its pinned key" test "$(tail -n +2 "$out" | tr '\n' '|')" = \
 	"--cas|$cas|--cas-key|$key|--las|/m|--config-id|a/c|--|prog|"
