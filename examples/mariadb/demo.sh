@@ -146,10 +146,17 @@ export SCONE_LAS_ADDR=$base/las.sock
 
 step "Measurements and session"
 dir=$base/mariadb
-mkdir -p "$dir/tmp" "$base/native/tmp" "$base/copies" || die "no directories in $base"
+mkdir -p "$dir/tmp" "$dir/plugins" "$base/native/tmp" "$base/copies" || die "no directories in $base"
 copy=$base/copies/mariadbd
 cp "$server_program" "$copy" || die "no copy of $server_program"
-measurement=$(scone measure "$server_program") || die "$server_program cannot be measured"
+# The server loads its key plugin with dlopen, so no list of libraries names it: it is named here. Of the others one is measured, too, to be
+# changed later, and one is not. They are copies, so that one can be changed.
+plugin_dir=$("$server_program" --no-defaults --help --verbose 2>/dev/null | awk '$1 == "plugin-dir" { print $2 }')
+for plugin in file_key_management locales metadata_lock_info; do
+	cp "${plugin_dir%/}/$plugin.so" "$dir/plugins" || die "no plugin $plugin in $plugin_dir"
+done
+server_code=(--code "$dir/plugins/file_key_management.so" --code "$dir/plugins/locales.so")
+measurement=$(scone measure "$server_program" "${server_code[@]}") || die "$server_program cannot be measured"
 copy_measurement=$(scone measure "$copy") || die "$copy cannot be measured"
 leakcheck_measurement=$(scone measure "$leakcheck") || die "$leakcheck cannot be measured"
 say "$server_program: $measurement"
@@ -183,7 +190,7 @@ install_tables() {
 }
 
 start_server() {
-	"$bin/scone" run --config-id mariadb-demo/mariadbd -- "$server_program" >>"$base/server.log" 2>&1 &
+	"$bin/scone" run --config-id mariadb-demo/mariadbd "${server_code[@]}" -- "$server_program" >>"$base/server.log" 2>&1 &
 	pid[server]=$!
 	wait_for server 120 "MariaDB under the runtime" ping "$dir/mariadbd.sock"
 }
@@ -323,10 +330,10 @@ proof "one changed byte: refused by CAS, with the measurement seen and the one w
 step "A false CAS is refused"
 other_key=$(SCONE_HOME=$base/other scone identity) || die "no second key"
 proof "a CAS with another key than the pinned one: refused by the runtime" refused "$other_key" \
-	-- "$bin/scone" run --cas-key "$other_key" --config-id mariadb-demo/mariadbd -- "$server_program"
+	-- "$bin/scone" run --cas-key "$other_key" --config-id mariadb-demo/mariadbd "${server_code[@]}" -- "$server_program"
 
 step "Simulated evidence needs the session's word"
 grep -v '^security:' "$here/session.yml" >"$base/hardware.yml"
 create mariadb-demo-hardware "$base/hardware.yml" >"$base/hardware.out" 2>&1 || { indent "$base/hardware.out"; die "the session is refused"; }
 proof "a session without 'mode: simulation' is refused" refused simulat \
-	-- "$bin/scone" run --config-id mariadb-demo-hardware/mariadbd -- "$server_program"
+	-- "$bin/scone" run --config-id mariadb-demo-hardware/mariadbd "${server_code[@]}" -- "$server_program"
