@@ -213,7 +213,48 @@ start_server || die "MariaDB does not start again"
 read_back=$(sql "$dir/mariadbd.sock" "SELECT v FROM demo.t WHERE id = 1")
 proof "row read back after a restart: ${read_back:-nothing}" test "$read_back" = "$marker"
 
+# change_byte FILE: one bit in its middle; once more, and it is as it was
+change_byte() {
+	local offset byte
+	offset=$(($(stat -c %s "$1") / 2))
+	byte=$(od -An -tu1 -j "$offset" -N 1 "$1")
+	printf %b "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$offset" conv=notrunc status=none
+}
+digest() { sha256sum <"$1" | cut -d' ' -f1; }
+
 # --- 4. proofs ----------------------------------------------------------------------------------------------------------------------
+
+step "Only measured code gets into the running server"
+# install_plugin NAME: into the server, whose answer is printed
+install_plugin() {
+	sql "$dir/mariadbd.sock" "INSTALL SONAME '$1'" >"$base/plugin.out" 2>&1
+	local status=$?
+	indent "$base/plugin.out"
+	return $status
+}
+# plugin_refused NAME DIGEST…: the server gives an error, and the runtime has said which file and which digests
+plugin_refused() {
+	local name=$1 file=$dir/plugins/$1.so line digest
+	shift
+	install_plugin "$name" && { say "the server loaded $file"; return 1; }
+	line=$(grep -hF -e "scone-runtime: error: $file: " "$dir/mariadbd.log" "$base/server.log" | tail -n 1)
+	say "${line:-the runtime has said nothing about $file}"
+	[[ -n $line ]] || return 1
+	for digest; do
+		[[ $line == *"$digest"* ]] || { say "not in it: $digest"; return 1; }
+	done
+}
+listed=$dir/plugins/locales.so
+unlisted=$dir/plugins/metadata_lock_info.so
+proof "a plugin that was not measured is refused by the runtime, with its digest" plugin_refused metadata_lock_info "$(digest "$unlisted")"
+measured_digest=$(digest "$listed")
+change_byte "$listed"
+proof "a measured plugin, one byte changed since, is refused by the runtime, with the digest seen and the one wanted" \
+	plugin_refused locales "seen $(digest "$listed")" "wanted $measured_digest"
+change_byte "$listed"
+proof "control: with that byte as it was, the server loads the plugin" install_plugin locales
+regexp=$(sql "$dir/mariadbd.sock" "SELECT REGEXP_REPLACE('key 42', '[a-z]+ ([0-9]+)', '\\\\1')")
+proof "regular expressions work without generated code (42, seen ${regexp:-nothing})" test "$regexp" = 42
 
 # files_with TEXT DIRECTORY: how many files hold it
 files_with() { grep -rlaF -e "$1" "$2" 2>/dev/null | wc -l; }
@@ -319,11 +360,9 @@ run_copy
 status=$?
 indent "$base/copy.out"
 proof "control: the unchanged copy attests and runs (status $status)" grep -q 'Ver .*MariaDB' "$base/copy.out"
-offset=$(($(stat -c %s "$copy") / 2))
-byte=$(od -An -tu1 -j "$offset" -N 1 "$copy")
-printf %b "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$copy" bs=1 seek="$offset" conv=notrunc status=none
+change_byte "$copy"
 changed_measurement=$(scone measure "$copy") || die "$copy cannot be measured any more"
-say "one byte changed at offset $offset: $(cmp -l "$copy" "$server_program" | wc -l) byte differs"
+say "one byte changed: $(cmp -l "$copy" "$server_program" | wc -l) byte differs"
 proof "one changed byte: refused by CAS, with the measurement seen and the one wanted" refused "$changed_measurement" "$copy_measurement" \
 	-- "$bin/scone" run --config-id mariadb-demo/copy -- "$copy"
 
