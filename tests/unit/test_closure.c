@@ -370,6 +370,169 @@ static void test_root(void **state)
 	assert_memory_not_equal(a, b, 32);
 }
 
+static void extend(struct manifest *m, const char *file)
+{
+	struct error err;
+	if (closure_extend(file, m, &err) < 0)
+		fail_msg("%s: %s", file, err.text);
+	entries_true(m);
+}
+
+/* The root of program and the files, extended in this order. */
+static void root_of(const char *program, const char *const *files, size_t n, uint8_t ret[32])
+{
+	struct manifest m = closure(program);
+	for (size_t i = 0; i < n; i++)
+		extend(&m, files[i]);
+	manifest_root(&m, ret);
+	manifest_free(&m);
+}
+
+/* A plugin comes with its libraries, looked up as in the program that loads it: here by the program's RPATH. */
+static void test_extend_library(void **state)
+{
+	library("dep", "dep", "int d(void){return 1;}", "");
+	library("plug", "plug", "int p(void){return 1;}", "-Ldep -ldep");
+	program("host", "-ldl -Wl,--disable-new-dtags,-rpath,'$ORIGIN/dep'");
+	program("other", "");
+	struct manifest m = closure("host");
+	assert_null(entry(&m, "dep/libdep.so"));
+	extend(&m, "plug/libplug.so");
+	assert_int_equal(entry(&m, "plug/libplug.so")->role, CODE_LIBRARY);
+	assert_int_equal(entry(&m, "dep/libdep.so")->role, CODE_LIBRARY);
+	assert_int_equal(entry(&m, "host")->role, CODE_PROGRAM);
+	assert_int_equal(count_role(&m, CODE_EXECUTABLE), 0);
+	/* What the program and ld.so map for it is what was found. */
+	run("echo '#include <dlfcn.h>\nint main(int n,char**v){return !dlopen(v[1],RTLD_NOW);}' >dl.c && "
+	    "cc -o host dl.c -Wl,--disable-new-dtags,-rpath,'$ORIGIN/dep' && ASAN_OPTIONS= ./host "
+	    "plug/libplug.so");
+	manifest_free(&m);
+	m = closure("other");
+	struct error err;
+	size_t count = m.count;
+	assert_int_equal(closure_extend("plug/libplug.so", &m, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.text, "libdep.so not found"));
+	assert_int_equal(m.count, count);
+	manifest_free(&m);
+}
+
+static void test_extend_roles(void **state)
+{
+	run("printf '#!/bin/bash\ntrue\n' >ext && cp /bin/ls ls2");
+	struct manifest m = closure("/bin/sh");
+	extend(&m, "ext");
+	extend(&m, "ls2");
+	assert_int_equal(entry(&m, "ext")->role, CODE_EXECUTABLE);
+	assert_int_equal(entry(&m, "/bin/bash")->role, CODE_EXECUTABLE);
+	assert_int_equal(entry(&m, "ls2")->role, CODE_EXECUTABLE);
+	assert_int_equal(entry(&m, "/bin/sh")->role, CODE_PROGRAM);
+	assert_int_equal(count_role(&m, CODE_PROGRAM), 1);
+	assert_int_equal(count_role(&m, CODE_SCRIPT), 0);
+	/* Known already: nothing changes, whatever it would be by itself. libc.so.6 has an interpreter. */
+	size_t count = m.count;
+	extend(&m, "/bin/sh");
+	extend(&m, "ext");
+	char libc[PATH_MAX] = "";
+	for (size_t i = 0; i < m.count; i++)
+		if (strstr(m.entries[i].path, "/libc.so.6"))
+			snprintf(libc, sizeof(libc), "%s", m.entries[i].path);
+	extend(&m, libc);
+	assert_int_equal(entry(&m, libc)->role, CODE_LIBRARY);
+	assert_int_equal(m.count, count);
+	manifest_free(&m);
+	/* A script that is started, and its interpreter. */
+	m = closure("ext");
+	extend(&m, "/bin/bash");
+	assert_int_equal(entry(&m, "ext")->role, CODE_SCRIPT);
+	assert_int_equal(entry(&m, "/bin/bash")->role, CODE_PROGRAM);
+	manifest_free(&m);
+	/* A static program, an interpreter, and a library in a manifest whose program loads none. */
+	run("echo 'int main(void){return 0;}' >s.c && cc -static -o static s.c && cc -static-pie -fPIE -o "
+	    "spie s.c");
+	m = closure("static");
+	extend(&m, "spie");
+	assert_int_equal(m.count, 2);
+	assert_int_equal(entry(&m, "spie")->role, CODE_EXECUTABLE);
+	extend(&m, libc);
+	assert_int_equal(entry(&m, libc)->role, CODE_EXECUTABLE);
+	library("lone", "lone", "int l(void){return 1;}", "");
+	extend(&m, "lone/liblone.so");
+	/* Now something needs it as a library. */
+	assert_int_equal(entry(&m, libc)->role, CODE_LIBRARY);
+	manifest_free(&m);
+}
+
+/* Any order, any repetition: one root. What is started counts, and each file does. */
+static void test_extend_root(void **state)
+{
+	run("printf '#!/bin/bash\ntrue\n' >ord");
+	library("ord1", "a", "int a(void){return 1;}", "");
+	run("mkdir -p ord2 && ln ord1/liba.so ord2/libb.so");
+	static const char *const files[] = {"ord", "ord1/liba.so", "ord2/libb.so", "/bin/ls", "/bin/bash"};
+	enum { N = sizeof(files) / sizeof(*files) };
+	const char *turned[2 * N];
+	uint8_t a[32], b[32];
+	root_of("/bin/cat", files, N, a);
+	for (size_t shift = 0; shift < N; shift++) {
+		for (size_t i = 0; i < N; i++)
+			turned[i] = turned[2 * N - 1 - i] = files[(i + shift) % N];
+		root_of("/bin/cat", turned, N, b);
+		assert_memory_equal(a, b, 32);
+		root_of("/bin/cat", turned + N, N, b);
+		assert_memory_equal(a, b, 32);
+		root_of("/bin/cat", turned, 2 * N, b);
+		assert_memory_equal(a, b, 32);
+		root_of("/bin/cat", turned, N - 1, b);
+		if (strcmp(turned[N - 1], "/bin/bash") != 0) /* which is there as the script's */
+			assert_memory_not_equal(a, b, 32);
+	}
+	root_of("/bin/cat", (const char *[]){"/bin/ls"}, 1, a);
+	root_of("/bin/ls", (const char *[]){"/bin/cat"}, 1, b);
+	assert_memory_not_equal(a, b, 32);
+}
+
+static void not_extended(const char *file, enum err_code code, const char *word)
+{
+	struct manifest m = closure("/bin/sh");
+	uint8_t before[32], after[32];
+	struct error err = {0};
+	manifest_root(&m, before);
+	if (closure_extend(file, &m, &err) == 0)
+		fail_msg("%s was accepted", file);
+	if (err.code != code || !strstr(err.text, word))
+		fail_msg("%s: code %s, text \"%s\", wanted %s and \"%s\"", file, error_code_name(err.code),
+			err.text, error_code_name(code), word);
+	manifest_root(&m, after);
+	assert_memory_equal(before, after, 32);
+	manifest_free(&m);
+}
+
+static void test_extend_refused(void **state)
+{
+	not_extended("absent", ERR_IO, "cannot open absent");
+	not_extended("/tmp", ERR_INPUT, "regular file");
+	run("mkfifo pipe && echo hello >words && head -c 100 /bin/ls >part && printf '#!/absent/sh\n' >lost");
+	not_extended("pipe", ERR_INPUT, "regular file");
+	not_extended("words", ERR_INPUT, "neither an ELF program nor a script");
+	not_extended("part", ERR_INPUT, "part: ELF");
+	not_extended("lost", ERR_IO, "/absent/sh");
+	/* A file of the manifest that is another one now. */
+	run("cp /bin/cat was && cp /bin/ls is");
+	struct manifest m = closure("was");
+	struct error err;
+	run("mv is was");
+	assert_int_equal(closure_extend("was", &m, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	manifest_free(&m);
+	/* A library needs a program that loads it. */
+	library("np", "np", "int n(void){return 1;}", "");
+	manifest_init(&m);
+	assert_int_equal(closure_extend("np/libnp.so", &m, &err), -1);
+	assert_int_equal(err.code, ERR_INPUT);
+	assert_int_equal(m.count, 0);
+}
+
 static void test_musl(void **state)
 {
 	if (system("command -v musl-gcc >/dev/null 2>&1") != 0) {
@@ -401,6 +564,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hwcaps_dirs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extend_library, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extend_roles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extend_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extend_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_musl, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

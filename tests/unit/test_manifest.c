@@ -155,6 +155,54 @@ static void test_refused(void **state)
 	manifest_free(&m);
 }
 
+static void test_merge(void **state)
+{
+	struct manifest to, from;
+	struct error err;
+	char path[32];
+	manifest_init(&to);
+	manifest_init(&from);
+	assert_int_equal(manifest_merge(&to, &from, &err), 0);
+	assert_int_equal(to.count, 0);
+	add(&from, CODE_EXECUTABLE, "/b", 2);
+	add(&from, CODE_LIBRARY, "/a", 1);
+	assert_int_equal(manifest_merge(&to, &from, &err), 0);
+	assert_int_equal(from.count, 0);
+	assert_int_equal(to.count, 2);
+	assert_string_equal(to.entries[0].path, "/a");
+	/* Both ways the smaller role stays. */
+	add(&from, CODE_LIBRARY, "/b", 2);
+	add(&from, CODE_EXECUTABLE, "/a", 1);
+	assert_int_equal(manifest_merge(&to, &from, &err), 0);
+	assert_int_equal(to.count, 2);
+	assert_int_equal(to.entries[0].role, CODE_LIBRARY);
+	assert_int_equal(to.entries[1].role, CODE_LIBRARY);
+	/* Refused as a whole. */
+	add(&from, CODE_PROGRAM, "/a", 1);
+	add(&from, CODE_LIBRARY, "/c", 3);
+	add(&from, CODE_LIBRARY, "/b", 9);
+	assert_int_equal(manifest_merge(&to, &from, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "/b"));
+	assert_int_equal(to.count, 2);
+	assert_int_equal(from.count, 3);
+	assert_int_equal(to.entries[0].role, CODE_LIBRARY);
+	manifest_free(&from);
+	for (int i = 0; i < MANIFEST_MAX - 2; i++) {
+		snprintf(path, sizeof(path), "/%d", i);
+		add(&from, CODE_LIBRARY, path, 4);
+	}
+	add(&from, CODE_LIBRARY, "/a", 1);
+	assert_int_equal(manifest_merge(&to, &from, &err), 0);
+	assert_int_equal(to.count, MANIFEST_MAX);
+	add(&from, CODE_LIBRARY, "/one-more", 4);
+	assert_int_equal(manifest_merge(&to, &from, &err), -1);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_int_equal(to.count, MANIFEST_MAX);
+	manifest_free(&from);
+	manifest_free(&to);
+}
+
 static void test_measure_fd(void **state)
 {
 	char path[] = "/tmp/test_manifest.XXXXXX";
@@ -196,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_measure_fd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
