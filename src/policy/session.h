@@ -65,7 +65,7 @@ struct service {
 	struct attest_alternative *attestation; /* OR */
 	size_t attestation_count;
 	bool allow_unmeasured; /* ext 14.5: map and execute code that is not in the manifest */
-	bool allow_generated;  /* ext 14.5: make anonymous or writable memory executable */
+	bool allow_generated; /* ext 14.5: make anonymous or writable memory executable */
 };
 
 struct injection_file {
