@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "runtime/code.h"
 #include "runtime/launch.h"
@@ -17,6 +18,7 @@
 #include "runtime/sys/table.h"
 
 #define SELF_EXE "/proc/self/exe"
+#define SPARE_FDS 4
 
 long user_string(char *dst, uint64_t src, size_t max)
 {
@@ -131,9 +133,22 @@ long exec_hand_over(const struct launch *l, struct process *p)
 		return -EMFILE;
 	}
 	name_with_fd((int)fd, name);
+	if (l->by_fd)
+		host_call3(SYS_fcntl, l->fd, F_SETFD, 0);
 	rc = host_call3(SYS_execve, (long)name, (long)(runtime.attested ? bare : l->argv),
 		(long)(runtime.attested ? none : l->envp));
 	host_close((int)fd);
+	return rc;
+}
+
+static long exec_runtime(const struct launch *l, struct thread *t)
+{
+	long rc;
+
+	signal_before_exec(t->proc);
+	host_sigmask(SIG_SETMASK, &t->sigmask, NULL);
+	rc = host_call3(SYS_execve, (long)SELF_EXE, (long)l->argv, (long)l->envp);
+	signal_after_failed_exec(t->proc);
 	return rc;
 }
 
@@ -141,15 +156,18 @@ static long do_exec(struct launch *l, struct thread *t)
 {
 	long rc;
 
-	if (is_runtime(l->path))
-		return host_call3(SYS_execve, (long)SELF_EXE, (long)l->argv,
-			(long)l->envp); /* a fresh start, as asked */
-	rc = code_may_run(l->path);
-	if (rc)
-		return rc;
-	signal_before_exec(t->proc);
-	rc = exec_hand_over(l, t->proc);
-	signal_start(t->proc);
+	signal_give_back(t); /* what comes from now on comes to the new program */
+	if (is_runtime(l->path)) {
+		rc = exec_runtime(l, t); /* a fresh start, as asked */
+	} else {
+		l->has_sigmask = true;
+		l->sigmask = t->sigmask;
+		l->sigs_ignored = signal_ignored(t->proc);
+		rc = code_may_run(l->path);
+		if (!rc)
+			rc = exec_hand_over(l, t->proc);
+	}
+	signal_apply_mask(t);
 	return rc;
 }
 
@@ -163,7 +181,7 @@ static int exec_name(uint64_t path, int dirfd, uint64_t flags, char ret[PATH_MAX
 	if (!n) {
 		if (!(flags & AT_EMPTY_PATH))
 			return -ENOENT;
-		snprintf(ret, PATH_MAX, "/proc/self/fd/%d", dirfd);
+		snprintf(ret, PATH_MAX, "/dev/fd/%d", dirfd);
 		return 0;
 	}
 	if (proc_path_is_exe(ret))
@@ -171,38 +189,87 @@ static int exec_name(uint64_t path, int dirfd, uint64_t flags, char ret[PATH_MAX
 	return 0;
 }
 
-static long exec_at(int dirfd, uint64_t path, uint64_t argv, uint64_t envp, uint64_t flags, struct thread *t)
+struct exec_args {
+	int dirfd;
+	uint64_t path, argv, envp, flags;
+};
+
+static long exec_once(const struct exec_args *a, uint64_t nofile, struct thread *t)
 {
-	struct launch l = {0};
+	struct launch l = {.nofile = nofile};
 	char name[PATH_MAX];
 	size_t budget = LAUNCH_ARGS_MAX;
-	long rc;
+	long rc = exec_name(a->path, a->dirfd, a->flags, name);
 
-	if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
-		return -EINVAL;
-	rc = exec_name(path, dirfd, flags, name);
 	if (rc)
 		return rc;
+	if (t->is_vfork)
+		t->proc->launching = &l;
 	l.execfn = strdup(name);
-	rc = l.execfn ? take_vector(argv, &l.argv, &l.argc, &budget) : -ENOMEM;
+	rc = l.execfn ? take_vector(a->argv, &l.argv, &l.argc, &budget) : -ENOMEM;
 	if (!rc)
-		rc = take_vector(envp, &l.envp, &l.envc, &budget);
+		rc = take_vector(a->envp, &l.envp, &l.envc, &budget);
 	if (!rc && !l.argc)
 		rc = launch_push(&l.argv, &l.argc, ""); /* as Linux since 5.18 */
 	if (!rc)
-		rc = launch_resolve(&l, dirfd);
+		rc = launch_resolve(&l, a->dirfd);
 	if (!rc)
 		rc = do_exec(&l, t);
+	t->proc->launching = NULL;
 	launch_free(&l);
+	return rc;
+}
+
+/* execve needs a descriptor where the kernel needs none. Returns the soft limit to go back to; 0: no way. */
+static uint64_t raise_nofile(void)
+{
+	struct rlimit old, more;
+
+	if (host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&old) || old.rlim_cur >= old.rlim_max)
+		return 0;
+	more = old;
+	more.rlim_cur += SPARE_FDS;
+	if (more.rlim_cur > more.rlim_max)
+		more.rlim_cur = more.rlim_max;
+	return host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&more, 0) ? 0 : old.rlim_cur;
+}
+
+void exec_restore_nofile(uint64_t soft)
+{
+	struct rlimit now;
+
+	if (!soft || host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&now))
+		return;
+	now.rlim_cur = soft;
+	host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&now, 0);
+}
+
+static long exec_at(const struct exec_args *a, struct thread *t)
+{
+	uint64_t nofile;
+	long rc;
+
+	if (a->flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -EINVAL;
+	rc = exec_once(a, 0, t);
+	if (rc != -EMFILE || !(nofile = raise_nofile()))
+		return rc;
+	rc = exec_once(a, nofile, t);
+	exec_restore_nofile(nofile);
 	return rc;
 }
 
 long sys_execve(struct regs *r, struct thread *t)
 {
-	return exec_at(AT_FDCWD, r->rdi, r->rsi, r->rdx, 0, t);
+	struct exec_args a = {.dirfd = AT_FDCWD, .path = r->rdi, .argv = r->rsi, .envp = r->rdx};
+
+	return exec_at(&a, t);
 }
 
 long sys_execveat(struct regs *r, struct thread *t)
 {
-	return exec_at((int)r->rdi, r->rsi, r->rdx, r->r10, r->r8, t);
+	struct exec_args a = {
+		.dirfd = (int)r->rdi, .path = r->rsi, .argv = r->rdx, .envp = r->r10, .flags = r->r8};
+
+	return exec_at(&a, t);
 }

@@ -34,6 +34,8 @@ void launch_free(struct launch *l)
 	free_strings(l->envp);
 	free(l->execfn);
 	free(l->path);
+	if (l->by_fd)
+		host_close(l->fd);
 	memset(l, 0, sizeof(*l));
 }
 
@@ -123,8 +125,10 @@ static int open_program(int dirfd, const char *path, struct stat *st)
 	return rc ? rc : fd;
 }
 
-static int absolute_name(int fd, char ret[PATH_MAX])
+/* The path of an open file. *ret_gone: it does not lead there. */
+static int absolute_name(int fd, const struct stat *st, char ret[PATH_MAX], bool *ret_gone)
 {
+	struct stat there;
 	char link[64];
 	long n;
 
@@ -133,7 +137,27 @@ static int absolute_name(int fd, char ret[PATH_MAX])
 	if (host_failed(n))
 		return (int)n;
 	ret[n] = 0;
+	*ret_gone = host_call4(SYS_newfstatat, AT_FDCWD, (long)ret, (long)&there, 0) ||
+		    there.st_dev != st->st_dev || there.st_ino != st->st_ino;
 	return 0;
+}
+
+/* /dev need not be there for a descriptor's name. 0 or -ENAMETOOLONG. */
+static int openable_name(const char *execfn, char ret[PATH_MAX])
+{
+	bool number = !strncmp(execfn, "/dev/fd/", 8);
+	int n = number ? snprintf(ret, PATH_MAX, "/proc/self/fd/%s", execfn + 8)
+		       : snprintf(ret, PATH_MAX, "%s", execfn);
+
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* The name of a descriptor that will not be there any more? */
+static bool closes_on_exec(const char *execfn)
+{
+	long flags = strncmp(execfn, "/dev/fd/", 8) ? -1 : host_call2(SYS_fcntl, atoi(execfn + 8), F_GETFD);
+
+	return flags >= 0 && (flags & FD_CLOEXEC);
 }
 
 int launch_resolve(struct launch *l, int dirfd)
@@ -141,12 +165,12 @@ int launch_resolve(struct launch *l, int dirfd)
 	char name[PATH_MAX], head[SHEBANG_MAX], real[PATH_MAX];
 	struct shebang s;
 
-	if (strlen(l->execfn) >= sizeof(name))
+	if (openable_name(l->execfn, name))
 		return -ENAMETOOLONG;
-	memcpy(name, l->execfn, strlen(l->execfn) + 1);
 	for (int depth = 0; depth <= SHEBANG_DEPTH; depth++) {
 		struct stat st;
 		int fd = open_program(depth ? AT_FDCWD : dirfd, name, &st), kind, rc;
+		bool gone = false;
 		long n;
 
 		if (fd < 0)
@@ -157,17 +181,22 @@ int launch_resolve(struct launch *l, int dirfd)
 		if (!rc && kind == 0) {
 			rc = check_elf(fd, &st);
 			if (!rc)
-				rc = absolute_name(fd, real);
+				rc = absolute_name(fd, &st, real, &gone);
 		}
-		host_close(fd);
+		if (rc || !gone)
+			host_close(fd);
 		if (rc)
 			return rc;
 		if (kind == 0) {
+			l->by_fd = gone;
+			l->fd = fd;
 			free(l->path);
 			l->path = strdup(real);
 			return l->path ? 0 : -ENOMEM;
 		}
-		rc = script_argv(l, &s, name);
+		if (!depth && closes_on_exec(l->execfn))
+			return -ENOENT; /* the interpreter could not open it */
+		rc = script_argv(l, &s, depth ? name : l->execfn);
 		if (rc)
 			return rc;
 		static_assert(sizeof(s.interp) <= sizeof(name), "any interpreter of a script fits");
@@ -194,6 +223,12 @@ static int encode(const struct launch *l, struct process *p, struct buf *b)
 	buf_put_block(b, l->path, strlen(l->path));
 	put_strings(b, l->argv, l->argc);
 	put_strings(b, l->envp, l->envc);
+	buf_put_u8(b, l->by_fd);
+	buf_put_u32be(b, (uint32_t)l->fd);
+	buf_put_u8(b, l->has_sigmask);
+	buf_put_u64be(b, l->sigmask);
+	buf_put_u64be(b, l->sigs_ignored);
+	buf_put_u64be(b, l->nofile);
 	rc = shields_encode(p, b);
 	if (!rc && runtime.attested)
 		rc = verified_encode(b);
@@ -279,6 +314,12 @@ static int decode(struct rd *r, struct launch *l, struct process *p)
 	if (!l->execfn || !l->path || take_strings(r, &l->argv, &l->argc) ||
 		take_strings(r, &l->envp, &l->envc))
 		return -1;
+	l->by_fd = rd_u8(r);
+	l->fd = (int)rd_u32be(r);
+	l->has_sigmask = rd_u8(r);
+	l->sigmask = rd_u64be(r);
+	l->sigs_ignored = rd_u64be(r);
+	l->nofile = rd_u64be(r);
 	if (shields_decode(p, r) || (runtime.attested && verified_decode(r)) || code_decode(r))
 		return -1;
 	return rd_done(r) ? 0 : -1;
@@ -293,7 +334,10 @@ int launch_read_state(int fd, struct launch *ret, struct process *p, struct erro
 
 	if (host_fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_MAX)
 		return error_set(err, ERR_INPUT, "descriptor %d holds no state of a runtime", fd);
-	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	/* A sealed memfd cannot be mapped shared before Linux 6.7, a memfd_secret only so. */
+	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (host_failed(addr))
+		addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (host_failed(addr))
 		return error_set_errno(err, (int)-addr, "map the state in descriptor %d", fd);
 	rd_init(&r, (const void *)addr, (size_t)st.st_size);

@@ -18,9 +18,16 @@ struct launch {
 	char **argv; /* NULL-terminated, owned, as the program sees them */
 	char **envp;
 	size_t argc, envc;
+	bool by_fd; /* no path leads to the ELF file (memfd, deleted): fd is open on it */
+	int fd;
+	/* What a predecessor leaves besides, since it cannot stay in the kernel across execve. */
+	bool has_sigmask;
+	uint64_t sigmask; /* the program's: all is blocked until the successor can take signals */
+	uint64_t sigs_ignored; /* bits of those whose kernel action is the runtime's (SIGSET_OWN) */
+	uint64_t nofile; /* soft RLIMIT_NOFILE to go back to, raised to have a descriptor left; 0: as it is */
 };
 
-void launch_free(struct launch *l); /* wipes the strings */
+void launch_free(struct launch *l); /* wipes the strings, closes fd */
 
 /* Find the ELF file behind l->execfn: checks regular file, execute permission, `#!` chain (rewriting argv), ELF header and interpreter,
  * as execve(2) would. dirfd: for a relative execfn. 0 or -errno (ENOENT, EACCES, ENOEXEC, ELOOP, …). */
@@ -34,6 +41,8 @@ __attribute__((warn_unused_result)) int launch_push(char ***v, size_t *n, const 
 int launch_write_state(const struct launch *l, struct process *p);
 /* Replace this process' image by a fresh runtime with that state. Returns only on failure, with -errno. */
 long exec_hand_over(const struct launch *l, struct process *p);
+/* Once a launch with nofile has started. */
+void exec_restore_nofile(uint64_t soft);
 /* The descriptor of a predecessor's state, from the name this runtime was executed by; -1: there is no predecessor. */
 int exec_state_fd(const char *execfn);
 /* Read it back, close it; fills runtime.* flags and the shields of p. 0 or -1. */

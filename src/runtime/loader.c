@@ -181,12 +181,13 @@ static int open_headers(int fd, const struct stat *st, struct elf *ret, char **r
 	return rc;
 }
 
-/* Map one file; *ret_interp is its PT_INTERP path (owned by the caller) or NULL. */
-static int map_file(const char *path, uint64_t hint, struct mapped *ret, char **ret_interp, struct error *err)
+/* Map one file, open as fd, and close it; *ret_interp is its PT_INTERP path (owned by the caller) or NULL. */
+static int map_file(
+	const char *path, int fd, uint64_t hint, struct mapped *ret, char **ret_interp, struct error *err)
 {
-	int fd = (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), rc;
 	struct stat st;
 	struct elf e;
+	int rc;
 
 	if (fd < 0)
 		return error_set_errno(err, -fd, "open %s", path);
@@ -204,6 +205,11 @@ static int map_file(const char *path, uint64_t hint, struct mapped *ret, char **
 	elf_close(&e);
 	host_close(fd);
 	return rc;
+}
+
+static int open_file(const char *path)
+{
+	return (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 }
 
 static int make_brk(uint64_t after)
@@ -238,14 +244,24 @@ static uint64_t set_break(uint64_t want)
 	return brk_area.now;
 }
 
+void loader_lock(void)
+{
+	while (__atomic_exchange_n(&brk_area.lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+void loader_unlock(void)
+{
+	__atomic_store_n(&brk_area.lock, 0, __ATOMIC_RELEASE);
+}
+
 uint64_t loader_brk(uint64_t want)
 {
 	uint64_t ret;
 
-	while (__atomic_exchange_n(&brk_area.lock, 1, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+	loader_lock();
 	ret = set_break(want);
-	__atomic_store_n(&brk_area.lock, 0, __ATOMIC_RELEASE);
+	loader_unlock();
 	return ret;
 }
 
@@ -405,13 +421,14 @@ int loader_start(const struct launch *l, const uint64_t *host_auxv, struct regs 
 
 	if (get_random(&spread, sizeof(spread)))
 		return error_set(err, ERR_IO, "getrandom gives no bytes");
-	if (map_file(l->path, PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD), &p.exe, &interp, err))
+	if (map_file(l->path, l->by_fd ? l->fd : open_file(l->path),
+		    PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD), &p.exe, &interp, err))
 		return -1;
 	rc = make_brk(p.exe.end);
 	if (rc)
 		return error_set_errno(err, -rc, "reserve memory for the heap");
 	if (interp) {
-		rc = map_file(interp, 0, &p.interp, &none, err);
+		rc = map_file(interp, open_file(interp), 0, &p.interp, &none, err);
 		free(none);
 		if (rc)
 			return error_wrap(err, "ELF interpreter of %s", l->path), free(interp), -1;

@@ -213,6 +213,7 @@ static int launch_named(const struct options *o, char **env, struct launch *l, i
 
 static int launch_plain(const struct options *o, char **env, struct launch *l, int *ret_status)
 {
+	uint64_t all = SIGSET_ALL;
 	int rc;
 
 	if (launch_named(o, env, l, ret_status))
@@ -221,6 +222,7 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 	if (rc)
 		return log_error("start the shields: %s", strerror(-rc)), -1;
 	/* Once more through execve, so that /proc shows the program's arguments; if that cannot be, it runs all the same. */
+	l->has_sigmask = !host_sigmask(SIG_SETMASK, &all, &l->sigmask);
 	exec_hand_over(l, &process);
 	return 0;
 }
@@ -294,16 +296,20 @@ static int enter(struct launch *l, const uint64_t *auxv)
 	struct thread t;
 	struct regs regs;
 	struct error err = {0};
-	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, before = 0;
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, before = 0, ignored = l->sigs_ignored;
 	const char *base = strrchr(l->execfn, '/');
 	int rc;
 
 	if (loader_start(l, auxv, &regs, &err))
 		return fail(&err, EXIT_NOT_RUN);
 	runtime.program = strdup(l->path);
-	prctl(PR_SET_NAME, base ? base + 1 : l->execfn);
-	launch_free(l);
+	exec_restore_nofile(l->nofile);
 	host_sigmask(SIG_SETMASK, &none, &before);
+	if (l->has_sigmask)
+		before = l->sigmask;
+	prctl(PR_SET_NAME, base ? base + 1 : l->execfn);
+	l->by_fd = false; /* the loader closed it */
+	launch_free(l);
 	thread_prepare(&t, &process, area);
 	/* As after execve: SSE control word and x87 in their initial state. */
 	*(uint16_t *)t.xsave = 0x37f;
@@ -315,7 +321,7 @@ static int enter(struct launch *l, const uint64_t *auxv)
 	t.sigmask = before;
 	process.pid = (int)host_call0(SYS_getpid);
 	thread_release_rseq();
-	signal_start(&process);
+	signal_start(&process, ignored);
 	rc = thread_adopt(&t);
 	if (rc) {
 		log_error(

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "runtime/code.h"
+#include "runtime/launch.h"
+#include "runtime/loader.h"
 #include "runtime/process.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
@@ -70,7 +72,11 @@ static long do_fork(struct regs *r, struct thread *t, uint64_t flags, uint64_t s
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	shields_lock();
 	code_lock();
+	loader_lock();
+	signal_lock(t->proc);
 	pid = host_fork(flags, ptid);
+	signal_unlock(t->proc);
+	loader_unlock();
 	code_unlock();
 	shields_unlock();
 	if (pid == 0) {
@@ -110,8 +116,11 @@ static struct vfork_area *vfork_prepare(
 
 	if (host_failed(at))
 		return NULL;
+	signal_lock(t->proc);
 	a->process = *t->proc;
+	signal_unlock(t->proc);
 	a->process.lock = 0;
+	a->process.launching = NULL;
 	if (shields_clone(&a->process, t->proc)) {
 		host_munmap(a, vfork_area_size());
 		return NULL;
@@ -145,10 +154,8 @@ void scone_vfork_child(struct thread *t)
 static long do_vfork(struct regs *r, struct thread *t, uint64_t flags, uint64_t stack, uint64_t ptid,
 	uint64_t ctid, uint64_t tls)
 {
-	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, passed = CLONE_VM | CLONE_VFORK | CLONE_SIGNAL_MASK |
-							    CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-							    CLONE_CHILD_CLEARTID | CLONE_FS | CLONE_FILES |
-							    CLONE_PARENT | CLONE_PIDFD;
+	/* FS base and signal actions are the runtime's; all else, namespaces too, is the kernel's to do or to refuse. */
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC, passed = ~(uint64_t)(CLONE_SETTLS | CLONE_SIGHAND);
 	struct vfork_area *a = vfork_prepare(r, t, stack, tls);
 	long child;
 
@@ -157,6 +164,10 @@ static long do_vfork(struct regs *r, struct thread *t, uint64_t flags, uint64_t 
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	child = scone_clone_vm((long)(flags & passed), (void *)(((uint64_t)a->thread.regs) & ~63UL),
 		&a->thread, (long)ptid, (long)ctid);
+	if (a->process.launching) {
+		a->process.launching->by_fd = false; /* that descriptor was the child's */
+		launch_free(a->process.launching);
+	}
 	shields_drop(&a->process);
 	host_munmap(a, vfork_area_size());
 	signal_apply_mask(t);

@@ -51,6 +51,7 @@ struct kernel_stack {
 #define PENDING_MAX 4
 
 struct process;
+struct launch;
 
 struct thread {
 	struct thread *self; /* 0: GS points here */
@@ -88,6 +89,7 @@ struct process {
 	uint64_t *fd_bits; /* NULL while there are none */
 	bool path_rules; /* some path is served by a shield: every path call takes the slow way */
 	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
+	struct launch *launching; /* of a vfork child in execve: its memory is the parent's, who frees it */
 	uint32_t lock; /* sigactions */
 	int pid;
 };

@@ -12,10 +12,18 @@
 #define SIGSET_FAULT                                                                                         \
 	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP))
 
-/* Take over: read the dispositions the process started with and install the handler for SIGSET_OWN. */
-void signal_start(struct process *p);
-/* Before a real execve: what the kernel must keep ignored. */
+/* Take over: read the dispositions the process started with and install the handler for SIGSET_OWN. ignored: bits of SIGSET_OWN that a
+ * predecessor's program ignored, which the kernel could not tell. */
+void signal_start(struct process *p, uint64_t ignored);
+uint64_t signal_ignored(const struct process *p);
+/* Around an execve after which nobody reads a predecessor's state: what the kernel must keep ignored. */
 void signal_before_exec(const struct process *p);
+void signal_after_failed_exec(const struct process *p);
+/* Block all signals and hand those kept back to the kernel, which keeps them across execve. signal_apply_mask ends it. */
+void signal_give_back(struct thread *t);
+/* Around fork: no other thread is changing an action. */
+void signal_lock(struct process *p);
+void signal_unlock(struct process *p);
 void signal_set_action(struct process *p, int sig, const struct kernel_sigaction *sa);
 void signal_kernel_default(int sig);
 /* If the program's mask allows SIGSYS again, raise the one that was held back. */

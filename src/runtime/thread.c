@@ -242,12 +242,14 @@ void thread_retire(struct thread *t)
 
 long sys_exit(struct regs *r, struct thread *t)
 {
-	uint64_t none = SIGSET_ALL;
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC; /* what thread_retire writes to may be gone */
 
+	host_sigmask(SIG_SETMASK, &none, NULL);
+	if (t->pending)
+		return HOST_ERESTART; /* taken from the process, perhaps: not to be lost with this thread */
 	if (t->is_leader)
 		host_call1(SYS_exit,
 			(long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */
-	host_sigmask(SIG_SETMASK, &none, NULL);
 	thread_retire(t);
 	scone_leave(t);
 }

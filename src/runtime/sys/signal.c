@@ -26,7 +26,7 @@ static int install(int sig, uint64_t handler, uint64_t flags)
 	return (int)host_call4(SYS_rt_sigaction, sig, (long)&k, 0, 8);
 }
 
-void signal_start(struct process *p)
+void signal_start(struct process *p, uint64_t ignored)
 {
 	for (int sig = 1; sig <= 64; sig++) {
 		struct kernel_sigaction k = {0};
@@ -34,6 +34,8 @@ void signal_start(struct process *p)
 		if (!(SIGSET_OWN & SIG_BIT(sig)))
 			continue;
 		host_call4(SYS_rt_sigaction, sig, 0, (long)&k, 8);
+		if (ignored & SIG_BIT(sig))
+			k.handler = (uint64_t)SIG_IGN;
 		k.restorer = 0;
 		k.mask = 0;
 		k.flags = 0;
@@ -42,14 +44,32 @@ void signal_start(struct process *p)
 	}
 }
 
+uint64_t signal_ignored(const struct process *p)
+{
+	uint64_t ret = 0;
+
+	for (int sig = 1; sig <= 64; sig++)
+		if ((SIGSET_OWN & SIG_BIT(sig)) && p->sigactions[sig].handler == (uint64_t)SIG_IGN)
+			ret |= SIG_BIT(sig);
+	return ret;
+}
+
 void signal_before_exec(const struct process *p)
 {
-	for (int sig = 1; sig <= 64; sig++) {
-		struct kernel_sigaction ign = {.handler = (uint64_t)SIG_IGN};
+	uint64_t ignored = signal_ignored(p);
 
-		if ((SIGSET_OWN & SIG_BIT(sig)) && p->sigactions[sig].handler == (uint64_t)SIG_IGN)
-			host_call4(SYS_rt_sigaction, sig, (long)&ign, 0, 8);
-	}
+	for (int sig = 1; sig <= 64; sig++)
+		if (ignored & SIG_BIT(sig))
+			install(sig, (uint64_t)SIG_IGN, 0);
+}
+
+void signal_after_failed_exec(const struct process *p)
+{
+	uint64_t ignored = signal_ignored(p);
+
+	for (int sig = 1; sig <= 64; sig++)
+		if (ignored & SIG_BIT(sig))
+			install(sig, (uint64_t)scone_sighandler, 0);
 }
 
 void signal_apply_mask(struct thread *t)

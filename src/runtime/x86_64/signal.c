@@ -26,23 +26,23 @@ static bool between(uint64_t ip, const char *from, const char *to)
 	return ip >= (uint64_t)from && ip < (uint64_t)to;
 }
 
-static void lock(struct process *p)
+void signal_lock(struct process *p)
 {
 	while (__atomic_exchange_n(&p->lock, 1, __ATOMIC_ACQUIRE))
 		__builtin_ia32_pause();
 }
 
-static void unlock(struct process *p)
+void signal_unlock(struct process *p)
 {
 	__atomic_store_n(&p->lock, 0, __ATOMIC_RELEASE);
 }
 
 void signal_set_action(struct process *p, int sig, const struct kernel_sigaction *sa)
 {
-	lock(p);
+	signal_lock(p);
 	p->sigactions[sig] = *sa;
 	p->sig_known |= SIG_BIT(sig);
-	unlock(p);
+	signal_unlock(p);
 }
 
 /* What the program wants for the signal; SA_RESETHAND is carried out here. */
@@ -50,7 +50,7 @@ static struct kernel_sigaction take_action(struct process *p, int sig)
 {
 	struct kernel_sigaction sa;
 
-	lock(p);
+	signal_lock(p);
 	sa = p->sigactions[sig];
 	if ((sa.flags & SA_RESETHAND) && sa.handler > 1) {
 		p->sigactions[sig].handler = 0;
@@ -58,7 +58,7 @@ static struct kernel_sigaction take_action(struct process *p, int sig)
 		if (!(SIGSET_OWN & SIG_BIT(sig)))
 			signal_kernel_default(sig);
 	}
-	unlock(p);
+	signal_unlock(p);
 	return sa;
 }
 
@@ -287,6 +287,22 @@ static void return_blocked(struct thread *t)
 			i++;
 		}
 	}
+}
+
+void signal_give_back(struct thread *t)
+{
+	uint64_t all = SIGSET_ALL;
+	siginfo_t info;
+
+	host_sigmask(SIG_SETMASK, &all, NULL);
+	while (t->pending) {
+		take_pending(t, 0, &info);
+		requeue(t, &info);
+	}
+	if (t->sigsys_held)
+		requeue(t, &t->sigsys_info);
+	t->sigsys_held = false;
+	t->pending_despite_mask = 0;
 }
 
 /* At the breakpoint of scone_raise. */
