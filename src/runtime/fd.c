@@ -122,16 +122,35 @@ void fd_clear_range(struct process *p, uint32_t first, uint32_t last)
 		fd_clear(p, (int)fd);
 }
 
-int fd_find_inode(const struct process *p, uint64_t dev, uint64_t ino)
+/* The descriptor of a placeholder, or -1. */
+static int find_placeholder(const struct process *p, uint64_t dev, uint64_t ino)
 {
 	const struct fd_table *t = p->fds;
 
 	if (!t || t->used == 0 || t->dev != dev)
-		return -ENOENT;
+		return -1;
 	for (uint32_t fd = 0; fd < t->room; fd++)
 		if (t->entries[fd].file && t->entries[fd].ino == ino)
-			return (int)t->entries[fd].file - 1;
-	return -ENOENT;
+			return (int)fd;
+	return -1;
+}
+
+int fd_find_inode(const struct process *p, uint64_t dev, uint64_t ino)
+{
+	int fd = find_placeholder(p, dev, ino);
+
+	return fd < 0 ? -ENOENT : (int)p->fds->entries[fd].file - 1;
+}
+
+void fd_adopt(struct process *p, int fd, uint64_t dev, uint64_t ino)
+{
+	int known = find_placeholder(p, dev, ino);
+	struct fd_entry copy;
+
+	if (known < 0 || fd_reserve(p, fd) < 0)
+		return;
+	copy = p->fds->entries[known];
+	fd_set_entry(p, fd, &copy);
 }
 
 void fd_resize(const struct process *p, uint32_t id, uint64_t size)

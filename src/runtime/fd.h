@@ -8,6 +8,7 @@
 #ifndef SCONE_RUNTIME_FD_H
 #define SCONE_RUNTIME_FD_H
 
+#include <fcntl.h>
 #include "core/buf.h"
 #include "core/error.h"
 #include "runtime/runtime.h"
@@ -17,6 +18,16 @@ struct fd_entry {
 	uint32_t flags; /* access mode and O_PATH of open */
 	uint64_t ino; /* of the placeholder */
 };
+
+static inline bool fd_may_read(const struct fd_entry *e)
+{
+	return !(e->flags & O_PATH) && (e->flags & O_ACCMODE) != O_WRONLY;
+}
+
+static inline bool fd_may_write(const struct fd_entry *e)
+{
+	return !(e->flags & O_PATH) && (e->flags & O_ACCMODE) != O_RDONLY;
+}
 
 /* An empty table and its bits for p. */
 MUST_USE int fd_init(struct process *p);
@@ -33,6 +44,8 @@ void fd_clear(struct process *p, int fd);
 void fd_clear_range(struct process *p, uint32_t first, uint32_t last);
 /* The file whose placeholder has this identity: its id, or -ENOENT. */
 MUST_USE int fd_find_inode(const struct process *p, uint64_t dev, uint64_t ino);
+/* fd, new in this process, has this identity: if it is that of a placeholder, it stands for the same file. */
+void fd_adopt(struct process *p, int fd, uint64_t dev, uint64_t ino);
 /* Tell every placeholder of a file how long it is now. */
 void fd_resize(const struct process *p, uint32_t id, uint64_t size);
 

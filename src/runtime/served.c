@@ -220,26 +220,33 @@ long served_chown(uint32_t id, uint32_t uid, uint32_t gid)
 	return ret;
 }
 
-long served_utimens(uint32_t id, uint64_t user_times)
+long served_set_times(uint32_t id, const struct timespec *times)
 {
 	const struct injected_info *info = &injected_get(shields_files(), id)->info;
-	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}}, now;
+	struct timespec when = {.tv_nsec = UTIME_NOW};
 	long ret;
 
 	if (info->from_host)
-		return host_call4(SYS_utimensat, AT_FDCWD, (long)info->path, (long)user_times, 0);
-	if (user_times && user_copy(times, (const void *)user_times, sizeof(times)) < 0)
-		return -EFAULT;
+		return host_call4(SYS_utimensat, AT_FDCWD, (long)info->path, (long)times, 0);
 	if (!is_owner(info))
 		return -EPERM;
-	if (times[1].tv_nsec == UTIME_OMIT)
+	if (times)
+		when = times[1];
+	if (when.tv_nsec == UTIME_OMIT)
 		return 0;
-	if (times[1].tv_nsec == UTIME_NOW) {
-		host_call2(SYS_clock_gettime, CLOCK_REALTIME, (long)&now);
-		times[1] = now;
-	}
+	if (when.tv_nsec == UTIME_NOW)
+		host_call2(SYS_clock_gettime, CLOCK_REALTIME, (long)&when);
 	shields_lock();
-	ret = injected_set_mtime(shields_files(), id, times[1].tv_sec);
+	ret = injected_set_mtime(shields_files(), id, when.tv_sec);
 	shields_unlock();
 	return ret;
+}
+
+long served_utimens(uint32_t id, uint64_t user_times)
+{
+	struct timespec times[2];
+
+	if (user_times && user_copy(times, (const void *)user_times, sizeof(times)) < 0)
+		return -EFAULT;
+	return served_set_times(id, user_times ? times : NULL);
 }

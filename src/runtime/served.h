@@ -5,6 +5,7 @@
 #ifndef SCONE_RUNTIME_SERVED_H
 #define SCONE_RUNTIME_SERVED_H
 
+#include <time.h>
 #include "runtime/runtime.h"
 
 /* flags of open(2). The answer is a placeholder's descriptor. */
@@ -17,6 +18,8 @@ long served_access(uint32_t id, uint32_t mask, bool effective);
 long served_chmod(uint32_t id, uint32_t mode);
 long served_chown(uint32_t id, uint32_t uid, uint32_t gid);
 /* user_times: two struct timespec of utimensat(2), or 0 for now. */
+/* times: access and modification, as for utimensat(2); NULL: now. */
+long served_set_times(uint32_t id, const struct timespec *times);
 long served_utimens(uint32_t id, uint64_t user_times);
 long served_truncate(struct process *p, uint32_t id, int64_t size);
 

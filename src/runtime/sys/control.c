@@ -3,12 +3,19 @@
  */
 #include <asm/prctl.h>
 #include <errno.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
 
 #define PR_SET_DUMPABLE_OP 4
 #define PR_SET_MM_OP 35
+#define PR_GET_TID_ADDRESS_OP 40
 #define PR_SUD_OP 59
+#define PR_SET_MDWE_OP 65
+#define ARCH_SHSTK_ENABLE_OP 0x5001
+#define ARCH_SHSTK_DISABLE_OP 0x5002
+#define ARCH_SHSTK_LOCK_OP 0x5003
 
 long sys_arch_prctl(struct regs *r, struct thread *t)
 {
@@ -27,6 +34,10 @@ long sys_arch_prctl(struct regs *r, struct thread *t)
 
 		return user_copy((void *)r->rsi, &none, sizeof(none));
 	}
+	case ARCH_SHSTK_ENABLE_OP:
+	case ARCH_SHSTK_DISABLE_OP:
+	case ARCH_SHSTK_LOCK_OP:
+		return -EINVAL; /* as before Linux 6.6: rewritten code returns to where no call was */
 	default:
 		return scone_safe_call(SYS_arch_prctl, r);
 	}
@@ -39,6 +50,10 @@ long sys_prctl(struct regs *r, struct thread *t)
 		return -EINVAL; /* in use */
 	case PR_SET_MM_OP:
 		return -EPERM;
+	case PR_SET_MDWE_OP:
+		return -EINVAL; /* as before Linux 6.3: code that is mapped later could not be rewritten */
+	case PR_GET_TID_ADDRESS_OP:
+		return user_copy((void *)r->rsi, &t->clear_tid, sizeof(t->clear_tid));
 	case PR_SET_DUMPABLE_OP:
 		if (runtime.attested)
 			return r->rsi <= 1 ? 0 : -EINVAL; /* stays as it is: memory may hold secrets */
@@ -55,7 +70,39 @@ long sys_exit_group(struct regs *r, struct thread *t)
 	return host_call1(SYS_exit_group, (long)r->rdi);
 }
 
-long sys_close_range_fast(struct regs *r, struct thread *t)
+long sys_fds_fast(struct regs *r, struct thread *t)
 {
-	return t->proc->fd_bits ? SYS_GO_SLOW : scone_safe_call(SYS_close_range, r);
+	return t->proc->fd_bits ? SYS_GO_SLOW : scone_safe_call((long)r->nr, r);
+}
+
+long sys_rules_fast(struct regs *r, struct thread *t)
+{
+	return t->proc->path_rules ? SYS_GO_SLOW : scone_safe_call((long)r->nr, r);
+}
+
+/* Descriptors come only where there is room for them. */
+long sys_recvmsg_fast(struct regs *r, struct thread *t)
+{
+	struct msghdr h;
+
+	if (!t->proc->fd_bits || user_copy(&h, (const void *)r->rsi, sizeof(h)) || !h.msg_control ||
+		h.msg_controllen < sizeof(struct cmsghdr))
+		return scone_safe_call(SYS_recvmsg, r);
+	return SYS_GO_SLOW;
+}
+
+/* Under READ_IMPLIES_EXEC every readable page is code, unmeasured and unseen. */
+long sys_personality(struct regs *r, struct thread *t)
+{
+	uint32_t persona = (uint32_t)r->rdi;
+
+	if (runtime.attested && persona != UINT32_MAX && (persona & READ_IMPLIES_EXEC))
+		return -EPERM;
+	return scone_safe_call(SYS_personality, r);
+}
+
+/* Nobody traces what may hold secrets, not even at its own wish. */
+long sys_ptrace(struct regs *r, struct thread *t)
+{
+	return runtime.attested ? -EPERM : scone_safe_call(SYS_ptrace, r);
 }

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include "runtime/code.h"
 #include "runtime/loader.h"
 #include "runtime/shields.h"
@@ -96,6 +97,43 @@ long sys_mremap_fast(struct regs *r, struct thread *t)
 	if (hits_runtime(r->rdi, r->rsi) || (fixed && hits_runtime(r->r8, r->rdx)))
 		return -EFAULT;
 	return scone_safe_call(SYS_mremap, r);
+}
+
+/* Code that the runtime rewrote is not what its file holds: to drop it would lose more than the kernel can read back. */
+long sys_madvise_fast(struct regs *r, struct thread *t)
+{
+	bool drops = r->rdx == MADV_DONTNEED || r->rdx == MADV_DONTNEED_LOCKED || r->rdx == MADV_FREE ||
+		     r->rdx == MADV_REMOVE;
+
+	if (hits_runtime(r->rdi, r->rsi))
+		return -EINVAL;
+	if (drops && code_overlaps(r->rdi, r->rsi))
+		return 0;
+	return scone_safe_call(SYS_madvise, r);
+}
+
+long sys_shmat_fast(struct regs *r, struct thread *t)
+{
+	return r->rdx & (SHM_REMAP | SHM_EXEC) ? SYS_GO_SLOW : scone_safe_call(SYS_shmat, r);
+}
+
+long sys_shmat(struct regs *r, struct thread *t)
+{
+	struct shmid_ds info;
+	long rc;
+
+	if (r->rdx & SHM_REMAP) {
+		rc = host_call3(SYS_shmctl, (int)r->rdi, IPC_STAT, (long)&info);
+		if (rc)
+			return rc;
+		if (hits_runtime(r->rsi, info.shm_segsz))
+			return -EINVAL;
+		if (code_overlaps(r->rsi, info.shm_segsz))
+			code_forget(r->rsi, info.shm_segsz);
+	}
+	if (runtime.attested && (r->rdx & SHM_EXEC) && (rc = verified_generated("shmat")))
+		return rc;
+	return scone_safe_call(SYS_shmat, r);
 }
 
 long sys_brk(struct regs *r, struct thread *t)

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/time.h>
+#include <utime.h>
 #include "host/host.h"
 #include "runtime/fd.h"
 #include "runtime/place.h"
@@ -70,22 +72,26 @@ long sys_renameat(struct regs *r, struct thread *t)
 	return rename_paths(r, t, (int)r->rdi, r->rsi, (int)r->rdx, r->r10);
 }
 
-/* What would be made is there already; a file in memory cannot have a second name on a disk. */
-static long link_paths(struct regs *r, struct thread *t, int from_dir, uint64_t from, int to_dir, uint64_t to)
+/* What would be made is there already; a file in memory cannot have a second name on a disk, nor can a placeholder. */
+static long link_paths(struct regs *r, struct thread *t, int from_dir, uint64_t from, unsigned from_flags,
+	int to_dir, uint64_t to)
 {
 	if (named(t, to_dir, to, PLACE_NOFOLLOW) >= 0)
 		return -EEXIST;
-	return memory_only(t, from_dir, from, PLACE_NOFOLLOW) >= 0 ? -EPERM : pass(r);
+	return memory_only(t, from_dir, from, from_flags) >= 0 ? -EPERM : pass(r);
 }
 
 long sys_link(struct regs *r, struct thread *t)
 {
-	return link_paths(r, t, AT_FDCWD, r->rdi, AT_FDCWD, r->rsi);
+	return link_paths(r, t, AT_FDCWD, r->rdi, PLACE_NOFOLLOW, AT_FDCWD, r->rsi);
 }
 
 long sys_linkat(struct regs *r, struct thread *t)
 {
-	return link_paths(r, t, (int)r->rdi, r->rsi, (int)r->rdx, r->r10);
+	unsigned flags =
+		(r->r8 & AT_SYMLINK_FOLLOW ? 0 : PLACE_NOFOLLOW) | (r->r8 & AT_EMPTY_PATH ? PLACE_EMPTY : 0);
+
+	return link_paths(r, t, (int)r->rdi, r->rsi, flags, (int)r->rdx, r->r10);
 }
 
 long sys_symlink(struct regs *r, struct thread *t)
@@ -179,6 +185,76 @@ long sys_utimensat(struct regs *r, struct thread *t)
 	return id < 0 ? pass(r) : served_utimens((uint32_t)id, r->rdx);
 }
 
+long sys_rmdir(struct regs *r, struct thread *t)
+{
+	return named(t, AT_FDCWD, r->rdi, PLACE_NOFOLLOW) >= 0 ? -ENOTDIR : pass(r);
+}
+
+static long set_timevals(uint32_t id, uint64_t user)
+{
+	struct timespec times[2];
+	struct timeval tv[2];
+
+	if (!user)
+		return served_set_times(id, NULL);
+	if (user_copy(tv, (const void *)user, sizeof(tv)) < 0)
+		return -EFAULT;
+	for (int i = 0; i < 2; i++) {
+		if (tv[i].tv_usec < 0 || tv[i].tv_usec >= 1000000)
+			return -EINVAL;
+		times[i] = (struct timespec){tv[i].tv_sec, tv[i].tv_usec * 1000};
+	}
+	return served_set_times(id, times);
+}
+
+long sys_utimes(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, AT_FDCWD, r->rdi, 0);
+
+	return id < 0 ? pass(r) : set_timevals((uint32_t)id, r->rsi);
+}
+
+long sys_futimesat(struct regs *r, struct thread *t)
+{
+	int id = r->rsi ? memory_only(t, (int)r->rdi, r->rsi, 0) : of_descriptor(t, r->rdi);
+
+	return id < 0 ? pass(r) : set_timevals((uint32_t)id, r->rdx);
+}
+
+long sys_utime(struct regs *r, struct thread *t)
+{
+	int id = memory_only(t, AT_FDCWD, r->rdi, 0);
+	struct timespec times[2] = {0};
+	struct utimbuf u;
+
+	if (id < 0)
+		return pass(r);
+	if (!r->rsi)
+		return served_set_times((uint32_t)id, NULL);
+	if (user_copy(&u, (const void *)r->rsi, sizeof(u)) < 0)
+		return -EFAULT;
+	times[0].tv_sec = u.actime;
+	times[1].tv_sec = u.modtime;
+	return served_set_times((uint32_t)id, times);
+}
+
+/* A file in memory: nothing to list, nothing there, no room for any. */
+static long without_xattr(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_listxattr:
+	case SYS_llistxattr:
+	case SYS_flistxattr:
+		return 0;
+	case SYS_setxattr:
+	case SYS_lsetxattr:
+	case SYS_fsetxattr:
+		return -EOPNOTSUPP;
+	default:
+		return -ENODATA;
+	}
+}
+
 long sys_xattr(struct regs *r, struct thread *t)
 {
 	bool link_meant = r->nr == SYS_lgetxattr || r->nr == SYS_llistxattr || r->nr == SYS_lsetxattr ||
@@ -186,16 +262,34 @@ long sys_xattr(struct regs *r, struct thread *t)
 
 	if (memory_only(t, AT_FDCWD, r->rdi, link_meant ? PLACE_NOFOLLOW : 0) < 0)
 		return pass(r);
-	switch (r->nr) {
-	case SYS_listxattr:
-	case SYS_llistxattr:
-		return 0;
-	case SYS_getxattr:
-	case SYS_lgetxattr:
-	case SYS_removexattr:
-	case SYS_lremovexattr:
-		return -ENODATA;
+	return without_xattr(r->nr);
+}
+
+static long path_xattr(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_fgetxattr:
+		return SYS_getxattr;
+	case SYS_flistxattr:
+		return SYS_listxattr;
+	case SYS_fsetxattr:
+		return SYS_setxattr;
 	default:
-		return -EOPNOTSUPP;
+		return SYS_removexattr;
 	}
+}
+
+/* Attributes of one that the host has are the host's. */
+long sys_fxattr(struct regs *r, struct thread *t)
+{
+	int id = of_descriptor(t, r->rdi);
+	const struct injected_info *info;
+
+	if (id < 0)
+		return fd_is_shielded(t->proc, r->rdi) ? -EBADF : pass(r);
+	info = &injected_get(shields_files(), (uint32_t)id)->info;
+	if (!info->from_host)
+		return without_xattr(r->nr);
+	return scone_safe_call6(path_xattr(r->nr), (long)info->path, (long)r->rsi, (long)r->rdx, (long)r->r10,
+		(long)r->r8, 0);
 }

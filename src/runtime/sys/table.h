@@ -4,7 +4,10 @@
  * PASS    to the host unchanged, interruptible. With FD_ARG0/FD_ARG1: unless that descriptor is served by a shield, then slow.
  * FAST    a handler that uses general registers only; it may ask for the slow one.
  * SLOW    a handler in ordinary C; the program's vector state is saved around it.
- * REFUSE  answered with `err`; `why` says the reason.
+ * REFUSE  answered with `err`; `note` says the reason.
+ * NONE    a number that Linux 6.1 does not have: ENOSYS.
+ *
+ * docs/syscalls.md is made from it: `note` is for people.
  *
  * A handler answers the result or -errno; HOST_ERESTART makes the call happen again after signal handlers have run.
  */
@@ -15,7 +18,7 @@
 
 #define SYS_TABLE_SIZE 451 /* Linux 6.1 knows 0 .. 450 */
 
-enum sys_kind { SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
+enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
 enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8 };
 
 typedef long (*sys_handler)(struct regs *r, struct thread *t);
@@ -29,7 +32,8 @@ struct sys_entry {
 	int16_t err; /* REFUSE: positive errno */
 	sys_handler fast; /* FAST */
 	sys_handler slow; /* SLOW, and where FAST or PASS goes slow */
-	const char *why; /* REFUSE */
+	const char *name;
+	const char *note; /* NULL: nothing to say; never for REFUSE */
 };
 
 extern const struct sys_entry sys_table[SYS_TABLE_SIZE];
@@ -50,6 +54,9 @@ long sys_munmap(struct regs *r, struct thread *t);
 long sys_mprotect_fast(struct regs *r, struct thread *t);
 long sys_mprotect(struct regs *r, struct thread *t);
 long sys_mremap_fast(struct regs *r, struct thread *t);
+long sys_madvise_fast(struct regs *r, struct thread *t);
+long sys_shmat_fast(struct regs *r, struct thread *t);
+long sys_shmat(struct regs *r, struct thread *t);
 long sys_brk(struct regs *r, struct thread *t);
 
 /* signal calls: ../signal.c (fast), signal_slow.c */
@@ -63,8 +70,16 @@ long sys_ppoll(struct regs *r, struct thread *t);
 long sys_pselect6(struct regs *r, struct thread *t);
 long sys_epoll_pwait(struct regs *r, struct thread *t);
 
+/* control.c: general registers only. The first two pass unless descriptors are shielded, or paths are. */
+long sys_fds_fast(struct regs *r, struct thread *t);
+long sys_rules_fast(struct regs *r, struct thread *t);
+long sys_recvmsg_fast(struct regs *r, struct thread *t);
+long sys_personality(struct regs *r, struct thread *t);
+long sys_ptrace(struct regs *r, struct thread *t);
+
 /* process.c, thread.c, exec.c */
 long sys_clone(struct regs *r, struct thread *t);
+long sys_clone3(struct regs *r, struct thread *t);
 long sys_fork(struct regs *r, struct thread *t);
 long sys_vfork(struct regs *r, struct thread *t);
 long sys_exit(struct regs *r, struct thread *t);
@@ -94,6 +109,11 @@ long sys_faccessat(struct regs *r, struct thread *t);
 long sys_faccessat2(struct regs *r, struct thread *t);
 long sys_truncate(struct regs *r, struct thread *t);
 
+/* handle.c: file handles and file systems. */
+long sys_statfs(struct regs *r, struct thread *t);
+long sys_name_to_handle_at(struct regs *r, struct thread *t);
+long sys_open_by_handle_at(struct regs *r, struct thread *t);
+
 /* path_change.c: calls that change, replace or remove what a path names. make: mkdir, mknod. */
 long sys_unlink(struct regs *r, struct thread *t);
 long sys_unlinkat(struct regs *r, struct thread *t);
@@ -112,7 +132,12 @@ long sys_fchownat(struct regs *r, struct thread *t);
 long sys_fchmod(struct regs *r, struct thread *t);
 long sys_fchown(struct regs *r, struct thread *t);
 long sys_utimensat(struct regs *r, struct thread *t);
+long sys_futimesat(struct regs *r, struct thread *t);
+long sys_utimes(struct regs *r, struct thread *t);
+long sys_utime(struct regs *r, struct thread *t);
+long sys_rmdir(struct regs *r, struct thread *t);
 long sys_xattr(struct regs *r, struct thread *t);
+long sys_fxattr(struct regs *r, struct thread *t);
 
 /* file.c: calls on a descriptor that a shield serves; also those that copy or close descriptors. */
 long sys_read(struct regs *r, struct thread *t);
@@ -133,9 +158,17 @@ long sys_dup(struct regs *r, struct thread *t);
 long sys_dup2(struct regs *r, struct thread *t);
 long sys_dup3(struct regs *r, struct thread *t);
 long sys_close(struct regs *r, struct thread *t);
-long sys_close_range_fast(struct regs *r, struct thread *t);
 long sys_close_range(struct regs *r, struct thread *t);
 long sys_fd_refused(
 	struct regs *r, struct thread *t); /* sendfile, splice, copy_file_range, … on a shielded descriptor */
+
+/* descriptor.c: descriptors that come or go past open, dup and close; input and output without waiting. */
+long sys_fd_plain(struct regs *r, struct thread *t); /* fsync, flock and the like: the placeholder will do */
+long sys_recvmsg(struct regs *r, struct thread *t);
+long sys_recvmmsg(struct regs *r, struct thread *t);
+long sys_pidfd_getfd(struct regs *r, struct thread *t);
+long sys_unshare(struct regs *r, struct thread *t);
+long sys_io_submit(struct regs *r, struct thread *t);
+long sys_io_pgetevents(struct regs *r, struct thread *t);
 
 #endif

@@ -61,8 +61,11 @@ int scone_dispatch(struct regs *r, struct thread *t)
 		break;
 	case SYS_SLOW:
 		return 1;
-	default:
+	case SYS_REFUSE:
 		ret = -e->err;
+		break;
+	default:
+		ret = -ENOSYS;
 		break;
 	}
 	finish(r, ret);
