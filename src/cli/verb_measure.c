@@ -70,7 +70,7 @@ static int measure_program(const struct args *a, struct result *r, struct error 
 		closure_compute(r->program, &r->manifest, err))
 		return -1;
 	for (size_t i = 0; i < a->code_count; i++)
-		if (closure_extend(a->code[i], &r->manifest, err))
+		if (closure_extend(a->code[i], a->code, a->code_count, &r->manifest, err))
 			return error_wrap(err, "--code %s", a->code[i]);
 	manifest_root(&r->manifest, r->root);
 	measurement(r->runtime_digest, r->root, r->measurement);

@@ -33,6 +33,8 @@ struct object {
 struct closure {
 	struct manifest manifest;
 	const struct manifest *known; /* files whose digests need not be computed again, or NULL */
+	const char *const *named; /* files that the manifest is, or will be, extended by */
+	size_t named_count;
 	bool extension; /* programs and scripts are not what is started */
 	struct object *objects; /* [0] is the program; the interpreter is [1] if there is one */
 	size_t count;
@@ -336,6 +338,17 @@ static int find_library(
 	return rc;
 }
 
+/* Is it one of the files that the manifest is extended by? */
+static bool is_named(const struct closure *c, const char *name)
+{
+	for (size_t i = 0; i < c->named_count; i++) {
+		const char *slash = strrchr(c->named[i], '/');
+		if (strcmp(slash ? slash + 1 : c->named[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Bring in one library. wanted false: ld.so goes on without it. */
 static int load_library(struct closure *c, size_t loader, const char *name, bool wanted, struct error *err)
 {
@@ -345,7 +358,7 @@ static int load_library(struct closure *c, size_t loader, const char *name, bool
 	int rc = find_library(c, loader, name, &f, err);
 	if (rc < 0)
 		return error_wrap(err, "library %s (needed by %s)", name, c->objects[loader].path);
-	if (rc == 2 || (rc == 0 && !wanted))
+	if (rc == 2 || (rc == 0 && (!wanted || is_named(c, name))))
 		return 0;
 	if (rc == 0)
 		return error_set(err, ERR_NOT_FOUND, "library %s not found (needed by %s)", name,
@@ -595,12 +608,15 @@ out:
 	return rc;
 }
 
-int closure_extend(const char *file, struct manifest *m, struct error *err)
+int closure_extend(
+	const char *file, const char *const *named, size_t named_count, struct manifest *m, struct error *err)
 {
 	struct closure c = {.known = m};
 	int rc;
 	if (is_library(file)) {
 		rc = load_context(&c, m, err);
+		c.named = named;
+		c.named_count = named_count;
 		if (rc == 0)
 			rc = close_library(&c, file, err);
 	} else {

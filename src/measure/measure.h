@@ -51,9 +51,12 @@ MUST_USE int closure_compute(const char *program, struct manifest *ret, struct e
  * Add the closure of a further file to a manifest that closure_compute made: the union by path, sorted, so that the order of calls does not
  * count. A shared library (ET_DYN without PT_INTERP and DF_1_PIE) comes with its libraries as if the manifest's program had loaded it;
  * any other file as closure_compute would take it, with CODE_EXECUTABLE for CODE_PROGRAM and CODE_SCRIPT.
+ * named: all files that the manifest is extended by. A library of a shared library that is not found counts as found if one of them has its
+ * file name: a program that is executed later may have loaded it from where only that program looks.
  * Errors as for closure_compute; ERR_CONFLICT: a file was replaced since it was measured. On failure *m is as before.
  */
-MUST_USE int closure_extend(const char *file, struct manifest *m, struct error *err);
+MUST_USE int closure_extend(const char *file, const char *const *named, size_t named_count,
+	struct manifest *m, struct error *err);
 
 /* SHA-256 of a whole file through an open descriptor (pread from 0; the offset does not move). */
 MUST_USE int measure_fd(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err);

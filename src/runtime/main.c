@@ -198,7 +198,7 @@ static int measure_program(
 	if (closure_compute(l->execfn, m, err))
 		return -1;
 	for (size_t i = 0; i < o->code_count; i++)
-		if (closure_extend(o->code[i], m, err))
+		if (closure_extend(o->code[i], (const char *const *)o->code, o->code_count, m, err))
 			return error_wrap(err, "--code %s", o->code[i]);
 	return 0;
 }

@@ -373,7 +373,7 @@ static void test_root(void **state)
 static void extend(struct manifest *m, const char *file)
 {
 	struct error err;
-	if (closure_extend(file, m, &err) < 0)
+	if (closure_extend(file, NULL, 0, m, &err) < 0)
 		fail_msg("%s: %s", file, err.text);
 	entries_true(m);
 }
@@ -410,10 +410,17 @@ static void test_extend_library(void **state)
 	m = closure("other");
 	struct error err;
 	size_t count = m.count;
-	assert_int_equal(closure_extend("plug/libplug.so", &m, &err), -1);
+	assert_int_equal(closure_extend("plug/libplug.so", NULL, 0, &m, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	assert_non_null(strstr(err.text, "libdep.so not found"));
 	assert_int_equal(m.count, count);
+	/* Named, it comes by itself, wherever the program that loads it looks; another name is none. */
+	static const char *const named[] = {"plug/libplug.so", "dep/libdep.so", "dep/libdep.so.1"};
+	assert_int_equal(closure_extend("plug/libplug.so", named + 2, 1, &m, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(closure_extend(named[i], named, 2, &m, &err), 0);
+	assert_int_equal(m.count, count + 2);
 	manifest_free(&m);
 }
 
@@ -498,7 +505,7 @@ static void not_extended(const char *file, enum err_code code, const char *word)
 	uint8_t before[32], after[32];
 	struct error err = {0};
 	manifest_root(&m, before);
-	if (closure_extend(file, &m, &err) == 0)
+	if (closure_extend(file, NULL, 0, &m, &err) == 0)
 		fail_msg("%s was accepted", file);
 	if (err.code != code || !strstr(err.text, word))
 		fail_msg("%s: code %s, text \"%s\", wanted %s and \"%s\"", file, error_code_name(err.code),
@@ -522,13 +529,13 @@ static void test_extend_refused(void **state)
 	struct manifest m = closure("was");
 	struct error err;
 	run("mv is was");
-	assert_int_equal(closure_extend("was", &m, &err), -1);
+	assert_int_equal(closure_extend("was", NULL, 0, &m, &err), -1);
 	assert_int_equal(err.code, ERR_CONFLICT);
 	manifest_free(&m);
 	/* A library needs a program that loads it. */
 	library("np", "np", "int n(void){return 1;}", "");
 	manifest_init(&m);
-	assert_int_equal(closure_extend("np/libnp.so", &m, &err), -1);
+	assert_int_equal(closure_extend("np/libnp.so", NULL, 0, &m, &err), -1);
 	assert_int_equal(err.code, ERR_INPUT);
 	assert_int_equal(m.count, 0);
 }
