@@ -12,6 +12,7 @@
 
 #define RANGES_MAX 1024
 #define CACHE_BYTES_MAX (8u << 20)
+#define PAGE_UP(x) (((x) + 4095) & ~4095ULL)
 
 /* Rewritten mappings; of an attested process, all that are executable. Entries are filled before count admits them; end 0: free. Readers take no lock. */
 static struct {
@@ -20,24 +21,46 @@ static struct {
 static uint32_t range_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static bool remember(uint64_t start, uint64_t len)
+static bool add(uint64_t start, uint64_t end)
 {
 	uint32_t at = 0;
-	bool ok = true;
 
-	pthread_mutex_lock(&lock);
 	while (at < range_count && ranges[at].end)
 		at++;
-	if (at == RANGES_MAX) {
-		ok = false;
-	} else {
-		ranges[at].start = start;
-		__atomic_store_n(&ranges[at].end, (start + len + 4095) & ~4095ULL, __ATOMIC_RELEASE);
-		if (at == range_count)
-			__atomic_store_n(&range_count, at + 1, __ATOMIC_RELEASE);
-	}
+	if (at == RANGES_MAX)
+		return false;
+	ranges[at].start = start;
+	__atomic_store_n(&ranges[at].end, end, __ATOMIC_RELEASE);
+	if (at == range_count)
+		__atomic_store_n(&range_count, at + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+static bool remember(uint64_t start, uint64_t len)
+{
+	bool ok;
+
+	pthread_mutex_lock(&lock);
+	ok = add(start, PAGE_UP(start + len));
 	pthread_mutex_unlock(&lock);
 	return ok;
+}
+
+/* Take [addr, end) out of one range; what is left behind it becomes a range of its own. */
+static void cut(uint32_t at, uint64_t addr, uint64_t end)
+{
+	uint64_t behind = ranges[at].end;
+
+	if (addr <= ranges[at].start && end >= behind) {
+		ranges[at].end = 0;
+	} else if (addr <= ranges[at].start) {
+		__atomic_store_n(&ranges[at].start, end, __ATOMIC_RELEASE);
+	} else {
+		__atomic_store_n(&ranges[at].end, addr, __ATOMIC_RELEASE);
+		if (end < behind)
+			add(end,
+				behind); /* no room: what cannot be remembered may not become executable again */
+	}
 }
 
 /* What is mapped: bytes that were verified (the file is of the manifest), or else the file itself. */
@@ -170,12 +193,14 @@ bool code_overlaps(uint64_t addr, uint64_t len)
 
 void code_forget(uint64_t addr, uint64_t len)
 {
+	uint64_t end = PAGE_UP(addr + len);
+
 	pthread_mutex_lock(&lock);
-	for (uint32_t i = 0; i < range_count; i++)
-		if (ranges[i].end && addr <= ranges[i].start && addr + len >= ranges[i].end)
-			ranges[i].end = 0;
+	for (uint32_t i = 0, n = range_count; i < n; i++)
+		if (ranges[i].end && addr < ranges[i].end && end > ranges[i].start)
+			cut(i, addr, end);
 	pthread_mutex_unlock(&lock);
-	rewrite_forget((void *)addr, len);
+	rewrite_forget((void *)addr, end - addr);
 }
 
 int code_encode(struct buf *out)
