@@ -131,8 +131,8 @@ long scone_window(const uint64_t *mask);
 void scone_raise(void);
 /* user_copy while SIGSEGV and SIGBUS are not blocked, or between the runtime's own variables. */
 int scone_copy(void *dst, const void *src, size_t n);
-/* clone on a new stack; the child runs scone_vfork_child(t). Answers as clone does in the parent. */
-long scone_clone_vm(long flags, void *stack_top, struct thread *child, long ptid, long ctid);
+/* clone or clone3 (nr), with a new stack in args; the child runs scone_vfork_child(child). Answers as the call does in the parent. */
+long scone_clone_vm(long nr, const long args[5], struct thread *child);
 #define HOST_ERESTART (-512L)
 
 /* Copy to or from the program's memory: 0 or -EFAULT. */

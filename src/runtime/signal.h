@@ -24,6 +24,8 @@ void signal_give_back(struct thread *t);
 /* Around fork: no other thread is changing an action. */
 void signal_lock(struct process *p);
 void signal_unlock(struct process *p);
+/* In a child that is to start without its parent's handlers: what is ignored stays so. All signals are blocked. */
+void signal_clear_handlers(struct process *p);
 void signal_set_action(struct process *p, int sig, const struct kernel_sigaction *sa);
 void signal_kernel_default(int sig);
 /* If the program's mask allows SIGSYS again, raise the one that was held back. */

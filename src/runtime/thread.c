@@ -163,20 +163,33 @@ static int create(struct start *s)
 	return -rc;
 }
 
-long thread_clone(struct regs *r, struct thread *t)
+/* The host thread is made by the C library, so that its own state per thread is there: what that cannot do is refused. */
+static long refuse(const struct clone_request *q)
 {
 	const uint64_t needed = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
-	struct start s = {.parent = t, .regs = *r, .flags = r->rdi, .ptid = r->rdx, .ctid = r->r10};
-	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
-	int rc;
+	const uint64_t never = CLONE_VFORK | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+			       CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
+			       CLONE_NEWTIME_FLAG | CLONE_INTO_CGROUP_FLAG | CLONE_CLEAR_SIGHAND_FLAG;
 
-	if ((r->rdi & needed) != needed)
+	if ((q->flags & needed) != needed || (q->flags & never))
 		return -EINVAL;
+	return q->set_tid_size ? -EPERM : 0;
+}
+
+long thread_clone(const struct clone_request *q, struct regs *r, struct thread *t)
+{
+	struct start s = {
+		.parent = t, .regs = *r, .flags = q->flags, .ptid = q->parent_tid, .ctid = q->child_tid};
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
+	int rc = (int)refuse(q);
+
+	if (rc)
+		return rc;
 	s.regs.rax = 0;
-	if (r->rsi)
-		s.regs.rsp = r->rsi;
-	if (r->rdi & CLONE_SETTLS)
-		s.regs.fs = r->r8;
+	if (q->stack)
+		s.regs.rsp = q->stack;
+	if (q->flags & CLONE_SETTLS)
+		s.regs.fs = q->tls;
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	rc = create(&s);
 	while (!rc && !__atomic_load_n(&s.done, __ATOMIC_ACQUIRE))

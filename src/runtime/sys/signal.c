@@ -44,6 +44,18 @@ void signal_start(struct process *p, uint64_t ignored)
 	}
 }
 
+void signal_clear_handlers(struct process *p)
+{
+	for (int sig = 1; sig <= 64; sig++) {
+		struct kernel_sigaction *sa = &p->sigactions[sig];
+		bool handled = (p->sig_known & SIG_BIT(sig)) && sa->handler > 1;
+
+		*sa = (struct kernel_sigaction){.handler = handled ? 0 : sa->handler};
+		if (handled && !(SIGSET_OWN & SIG_BIT(sig)))
+			signal_kernel_default(sig);
+	}
+}
+
 uint64_t signal_ignored(const struct process *p)
 {
 	uint64_t ret = 0;

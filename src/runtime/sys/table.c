@@ -29,7 +29,7 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	FAST(mprotect, sys_mprotect_fast, sys_mprotect,
 		"EACCES on the runtime itself; in a service, generated code only if the session allows it"),
 	FAST(pkey_mprotect, sys_mprotect_fast, sys_mprotect, "as mprotect"),
-	FAST(mremap, sys_mremap_fast, NULL, "EFAULT on the runtime itself"),
+	FAST(mremap, sys_mremap_fast, sys_mremap, "EFAULT on the runtime itself"),
 	FAST(madvise, sys_madvise_fast, NULL, "EINVAL on the runtime itself"),
 	FAST(shmat, sys_shmat_fast, sys_shmat, "EINVAL over the runtime itself; SHM_EXEC as executable mmap"),
 	SLOW(brk, sys_brk, "an area of the program's own"),
@@ -87,6 +87,7 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	SLOW(clone, sys_clone,
 		"a thread is one of the runtime's; EINVAL for a process that goes on beside its parent in "
 		"the same memory"),
+	SLOW(clone3, sys_clone3, "as clone; set_tid for processes only"),
 	SLOW(fork, sys_fork, "as clone"),
 	SLOW(vfork, sys_vfork,
 		"in memory shared with the parent, with signal actions and descriptors of its own"),
@@ -385,7 +386,6 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS(bpf),
 
 	/* refused */
-	REFUSE(clone3, ENOSYS, "libraries fall back to clone, which is done in full"),
 	REFUSE(io_uring_setup, ENOSYS, "would do input and output past the runtime"),
 	REFUSE(io_uring_enter, ENOSYS, "would do input and output past the runtime"),
 	REFUSE(io_uring_register, ENOSYS, "would do input and output past the runtime"),

@@ -43,7 +43,6 @@
 #define HOST_ERESTART -512
 #define NR_RT_SIGRETURN 15
 #define NR_RT_SIGPROCMASK 14
-#define NR_CLONE 56
 
 	.text
 
@@ -293,17 +292,20 @@ scone_copy_fault:
 	ret
 	.size scone_copy, . - scone_copy
 
-/* long scone_clone_vm(long flags, void *stack_top, struct thread *child, long ptid, long ctid) */
+/* long scone_clone_vm(long nr, const long args[5], struct thread *child) */
 	.globl scone_clone_vm
 	.hidden scone_clone_vm
 	.type scone_clone_vm, @function
 scone_clone_vm:
 	pushq %r12
 	movq %rdx, %r12
-	movq %rcx, %rdx
-	movq %r8, %r10
-	xorl %r8d, %r8d
-	movl $NR_CLONE, %eax
+	movq %rdi, %rax
+	movq %rsi, %rcx
+	movq (%rcx), %rdi
+	movq 8(%rcx), %rsi
+	movq 16(%rcx), %rdx
+	movq 24(%rcx), %r10
+	movq 32(%rcx), %r8
 	syscall
 	testq %rax, %rax
 	jz 1f
