@@ -17,6 +17,7 @@ for kind in '' static/; do
 	t "${n}regs" -- "$b/${kind}regs"
 	t "${n}efault" -- "$b/${kind}efault"
 	t "${n}process" -- "$b/${kind}process"
+	t "${n}clone3" -- "$b/${kind}clone3"
 	t "${n}execself" -s 'exit 42' -- "$b/${kind}execself" 20
 	t "${n}interp" -- "$b/${kind}interp"
 	t "${n}signals" -- "$b/${kind}signals"
