@@ -137,7 +137,7 @@ expect unlisted_library_in_a_child 1 "$base/unlisted.so: .*$(sum "$base/unlisted
 expect unlisted_program 1 'execve: Permission denied' "$base/unlisted: .*$(sum "$base/unlisted")" -- "${strict[@]}" execute "$base/unlisted"
 expect nothing_listed 1 'dlopen: ' "$base/listed.so: .*$(sum "$base/listed.so")" -- \
 	"$bin/scone" run --config-id code-test/bare -- "$probe" library "$base/listed.so"
-for how in at_once afterwards by_key shared copied own; do
+for how in at_once afterwards by_key shared copied own over_first over_middle over_last unmapped moved; do
 	expect "generated_$how" 1 'Permission denied' 'generated: allow|not in the manifest' -- "${strict[@]}" "$how" -
 done
 

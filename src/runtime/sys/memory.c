@@ -96,7 +96,21 @@ long sys_mremap_fast(struct regs *r, struct thread *t)
 
 	if (hits_runtime(r->rdi, r->rsi) || (fixed && hits_runtime(r->r8, r->rdx)))
 		return -EFAULT;
+	if (code_overlaps(r->rdi, r->rsi) || (fixed && code_overlaps(r->r8, r->rdx)))
+		return SYS_GO_SLOW;
 	return scone_safe_call(SYS_mremap, r);
+}
+
+/* Moved code is code no more: where it lands it stays as executable as it was, but may not become so again. */
+long sys_mremap(struct regs *r, struct thread *t)
+{
+	long at = scone_safe_call(SYS_mremap, r);
+
+	if (!host_failed(at) && ((uint64_t)at != r->rdi || r->rdx < r->rsi)) {
+		code_forget(r->rdi, r->rsi);
+		code_forget((uint64_t)at, r->rdx);
+	}
+	return at;
 }
 
 /* Code that the runtime rewrote is not what its file holds: to drop it would lose more than the kernel can read back. */

@@ -54,6 +54,7 @@ long sys_munmap(struct regs *r, struct thread *t);
 long sys_mprotect_fast(struct regs *r, struct thread *t);
 long sys_mprotect(struct regs *r, struct thread *t);
 long sys_mremap_fast(struct regs *r, struct thread *t);
+long sys_mremap(struct regs *r, struct thread *t);
 long sys_madvise_fast(struct regs *r, struct thread *t);
 long sys_shmat_fast(struct regs *r, struct thread *t);
 long sys_shmat(struct regs *r, struct thread *t);
