@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include "measure/elf.h"
@@ -16,21 +17,23 @@
 #define PAGE 4096ULL
 #define PAGE_DOWN(x) ((x) & ~(PAGE - 1))
 #define PAGE_UP(x) (((x) + PAGE - 1) & ~(PAGE - 1))
-#define STACK_DEFAULT (8ULL << 20)
-#define STACK_MOST (1ULL << 30)
-#define BRK_RESERVE (64ULL << 30)
-#define BRK_LEAST (16ULL << 20)
+#define STACK_SPARE (64ULL << 10) /* for the program's first steps, beside its arguments */
+#define ADDRESS_END 0x7ffffffff000ULL
 #define PIE_BASE 0x555000000000ULL
+#define PIE_FIXED 0x565555554000ULL /* without randomisation; at 0x555555554000 is the runtime then */
+#define PERSONALITY_ASK 0xffffffffL
 #define PIE_SPREAD 0x0aa000000000ULL /* random bases lie in [PIE_BASE, PIE_BASE + PIE_SPREAD) */
 
+/* Nothing is reserved for it, as in the kernel: what is in the way ends it. A reservation would count against RLIMIT_AS. */
 static struct {
-	uint64_t start, now, end; /* end: of the reservation */
+	uint64_t start, now;
 	uint32_t lock;
 } brk_area;
 
 struct mapped {
 	uint64_t bias; /* added to every virtual address of the file */
 	uint64_t start, end, entry, phdr, phnum;
+	bool exec_stack;
 };
 
 /* From the kernel: what the program would get at this place. OpenSSL's generator would cost its whole start. */
@@ -121,6 +124,7 @@ static int map_image(
 	const char *path, int fd, const struct elf *e, uint64_t hint, struct mapped *ret, struct error *err)
 {
 	uint64_t low = UINT64_MAX, high = 0, align = PAGE;
+	const Elf64_Phdr *gnu_stack;
 	long at;
 
 	for (int i = 0; i < e->header.e_phnum; i++) {
@@ -155,6 +159,8 @@ static int map_image(
 	ret->entry = ret->bias + e->header.e_entry;
 	ret->phdr = phdr_address(e, ret->bias);
 	ret->phnum = e->header.e_phnum;
+	gnu_stack = elf_segment(e, PT_GNU_STACK);
+	ret->exec_stack = gnu_stack && (gnu_stack->p_flags & PF_X);
 	return 0;
 }
 
@@ -212,33 +218,18 @@ static int open_file(const char *path)
 	return (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 }
 
-static int make_brk(uint64_t after)
-{
-	for (uint64_t size = BRK_RESERVE; size >= BRK_LEAST; size /= 4) {
-		long at = host_mmap(
-			(void *)after, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (host_failed(at))
-			continue;
-		brk_area.start = brk_area.now = (uint64_t)at;
-		brk_area.end = (uint64_t)at + size;
-		return 0;
-	}
-	return -ENOMEM;
-}
-
 static uint64_t set_break(uint64_t want)
 {
 	uint64_t old_top = PAGE_UP(brk_area.now), new_top = PAGE_UP(want);
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 	long rc = 0;
 
-	if (want < brk_area.start || want > brk_area.end)
+	if (want < brk_area.start || want > ADDRESS_END)
 		return brk_area.now;
 	if (new_top > old_top)
-		rc = host_mmap((void *)old_top, new_top - old_top, PROT_READ | PROT_WRITE, flags, -1, 0);
+		rc = host_mmap((void *)old_top, new_top - old_top, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	else if (new_top < old_top)
-		rc = host_mmap((void *)new_top, old_top - new_top, PROT_NONE, flags | MAP_NORESERVE, -1, 0);
+		rc = host_munmap((void *)new_top, old_top - new_top);
 	if (!host_failed(rc))
 		brk_area.now = want;
 	return brk_area.now;
@@ -271,36 +262,11 @@ struct stack {
 
 static uint64_t push_bytes(struct stack *s, const void *p, size_t n)
 {
-	if (s->sp - s->low < n + PAGE)
+	if (s->sp - s->low < n)
 		return 0;
 	s->sp -= n;
 	memcpy((void *)s->sp, p, n);
 	return s->sp;
-}
-
-static uint64_t stack_size(size_t strings)
-{
-	struct rlimit rl;
-	uint64_t size = STACK_DEFAULT;
-
-	if (!host_call2(SYS_getrlimit, RLIMIT_STACK, (long)&rl) && rl.rlim_cur != RLIM_INFINITY)
-		size = rl.rlim_cur;
-	if (size > STACK_MOST)
-		size = STACK_MOST;
-	if (size < 2 * strings + (1u << 20))
-		size = 2 * strings + (1u << 20);
-	return PAGE_UP(size);
-}
-
-static size_t string_bytes(const struct launch *l)
-{
-	size_t n = strlen(l->execfn) + 1;
-
-	for (size_t i = 0; i < l->argc; i++)
-		n += strlen(l->argv[i]) + 1 + sizeof(char *);
-	for (size_t i = 0; i < l->envc; i++)
-		n += strlen(l->envp[i]) + 1 + sizeof(char *);
-	return n + PAGE;
 }
 
 struct program {
@@ -372,61 +338,101 @@ static size_t aux_count(const uint64_t *auxv)
 	return n;
 }
 
-static int make_stack(const struct launch *l, const uint64_t *host_auxv, const struct program *p,
-	uint64_t *ret_sp, struct error *err)
+/* The strings as the kernel put them on the stack, where /proc shows them and programs that change their title write: true if they are the
+ * ones wanted. */
+static bool kernel_strings(char **have, char **want, size_t n, uint64_t *ret)
 {
-	uint64_t size = stack_size(string_bytes(l)), execfn, random, platform, words,
-		 *args = calloc(l->argc + l->envc + 1, sizeof(uint64_t));
-	long at = host_mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-	struct stack s = {.low = (uint64_t)at + PAGE, .sp = (uint64_t)at + PAGE + size - 8};
-	uint8_t seed[16];
+	for (size_t i = 0; i < n; i++) {
+		if (!have[i] || strcmp(have[i], want[i]))
+			return false;
+		ret[i] = (uint64_t)have[i];
+	}
+	return !have[n];
+}
+
+static bool push_strings(struct stack *s, char **v, size_t n, uint64_t *ret)
+{
 	bool ok = true;
 
-	if (!args || host_failed(at) || get_random(seed, sizeof(seed))) {
+	while (n-- > 0)
+		ok &= (ret[n] = push_bytes(s, v[n], strlen(v[n]) + 1)) != 0;
+	return ok;
+}
+
+/* How far the kernel lets the stack grow, less what is in use. */
+static struct stack kernel_stack(uint64_t top)
+{
+	struct stack s = {.sp = top, .low = PAGE};
+	struct rlimit rl;
+
+	if (!host_call2(SYS_getrlimit, RLIMIT_STACK, (long)&rl) && rl.rlim_cur < top - PAGE)
+		s.low = top - rl.rlim_cur;
+	s.low += STACK_SPARE;
+	if (s.low > top)
+		s.low = top;
+	return s;
+}
+
+static int make_executable(uint64_t sp)
+{
+	long rc = runtime.attested ? verified_generated("an executable stack") : 0;
+
+	return rc ? (int)rc
+		  : (int)host_mprotect(
+			    (void *)PAGE_DOWN(sp), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN);
+}
+
+/* The program's stack is the kernel's, below what the kernel put there for the runtime: it grows as RLIMIT_STACK says at each moment. */
+static int make_stack(const struct launch *l, const struct host_start *h, const struct program *p,
+	uint64_t *ret_sp, struct error *err)
+{
+	uint64_t execfn, random, platform, words = 1 + l->argc + 1 + l->envc + 1 + 2 * aux_count(h->auxv),
+					   *args = calloc(l->argc + l->envc + 1, sizeof(uint64_t));
+	struct stack s = kernel_stack((uint64_t)(h->argv - 1));
+	uint8_t seed[16];
+	bool ok;
+
+	if (!args || get_random(seed, sizeof(seed))) {
 		free(args);
-		return error_set(
-			err, ERR_NOMEM, "no memory for a stack of %llu bytes", (unsigned long long)size);
+		return error_set(err, ERR_NOMEM, "no memory for arguments");
 	}
-	host_mprotect((void *)at, PAGE, PROT_NONE);
 	execfn = push_bytes(&s, l->execfn, strlen(l->execfn) + 1);
-	for (size_t i = l->envc; i-- > 0;)
-		ok &= (args[l->argc + i] = push_bytes(&s, l->envp[i], strlen(l->envp[i]) + 1)) != 0;
-	for (size_t i = l->argc; i-- > 0;)
-		ok &= (args[i] = push_bytes(&s, l->argv[i], strlen(l->argv[i]) + 1)) != 0;
+	ok = (kernel_strings(h->envp, l->envp, l->envc, args + l->argc) ||
+		     push_strings(&s, l->envp, l->envc, args + l->argc)) &&
+	     (kernel_strings(h->argv, l->argv, l->argc, args) || push_strings(&s, l->argv, l->argc, args));
 	platform = push_bytes(&s, "x86_64", 7);
 	random = push_bytes(&s, seed, sizeof(seed));
-	words = 1 + l->argc + 1 + l->envc + 1 + 2 * aux_count(host_auxv);
-	s.sp = (s.sp - words * 8) & ~15ULL;
-	if (ok && execfn && platform && random && s.sp > s.low)
-		put_vectors(
-			l, host_auxv, p, (uint64_t *)s.sp, args, args + l->argc, execfn, random, platform);
-	else
-		ok = false;
+	ok = ok && execfn && platform && random && s.sp - s.low >= words * 8 + 16;
+	if (ok) {
+		s.sp = (s.sp - words * 8) & ~15ULL;
+		put_vectors(l, h->auxv, p, (uint64_t *)s.sp, args, args + l->argc, execfn, random, platform);
+		*ret_sp = s.sp;
+	}
 	free(args);
 	if (!ok)
 		return error_set(err, ERR_LIMIT,
-			"%zu arguments and %zu environment strings do not fit a stack of %llu bytes", l->argc,
-			l->envc, (unsigned long long)size);
-	*ret_sp = s.sp;
-	return 0;
+			"%zu arguments and %zu environment strings do not fit the stack (ulimit -s)", l->argc,
+			l->envc);
+	return p->exe.exec_stack && make_executable(*ret_sp)
+		       ? error_set(err, ERR_ACCESS, "%s wants an executable stack", l->path)
+		       : 0;
 }
 
-int loader_start(const struct launch *l, const uint64_t *host_auxv, struct regs *r, struct error *err)
+int loader_start(const struct launch *l, const struct host_start *h, struct regs *r, struct error *err)
 {
 	struct program p = {0};
 	char *interp = NULL, *none = NULL;
-	uint64_t spread = 0;
+	uint64_t spread = 0, hint;
 	int rc;
 
 	if (get_random(&spread, sizeof(spread)))
 		return error_set(err, ERR_IO, "getrandom gives no bytes");
-	if (map_file(l->path, l->by_fd ? l->fd : open_file(l->path),
-		    PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD), &p.exe, &interp, err))
+	hint = PIE_BASE + PAGE_DOWN(spread % PIE_SPREAD);
+	if (host_call1(SYS_personality, PERSONALITY_ASK) & ADDR_NO_RANDOMIZE)
+		hint = PIE_FIXED;
+	if (map_file(l->path, l->by_fd ? l->fd : open_file(l->path), hint, &p.exe, &interp, err))
 		return -1;
-	rc = make_brk(p.exe.end);
-	if (rc)
-		return error_set_errno(err, -rc, "reserve memory for the heap");
+	brk_area.start = brk_area.now = p.exe.end;
 	if (interp) {
 		rc = map_file(interp, open_file(interp), 0, &p.interp, &none, err);
 		free(none);
@@ -436,7 +442,7 @@ int loader_start(const struct launch *l, const uint64_t *host_auxv, struct regs 
 		free(interp);
 	}
 	memset(r, 0, sizeof(*r));
-	if (make_stack(l, host_auxv, &p, &r->rsp, err))
+	if (make_stack(l, h, &p, &r->rsp, err))
 		return -1;
 	r->rip = p.has_interp ? p.interp.entry : p.exe.entry;
 	r->rflags = 0x202;

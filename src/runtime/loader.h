@@ -8,9 +8,16 @@
 #include "runtime/launch.h"
 #include "runtime/runtime.h"
 
-/* Load l->path (or l->fd, which is closed then); fills r with the program's first registers. host_auxv: the runtime's own auxiliary vector (pairs, AT_NULL at the end). */
+/* What the kernel put on the initial stack for the runtime. */
+struct host_start {
+	char **argv, **envp;
+	const uint64_t *auxv; /* pairs, AT_NULL at the end */
+};
+
+/* Load l->path (or l->fd, which is closed then); fills r with the program's first registers. The program gets the initial stack below
+ * h->argv: the caller must be on another one. */
 MUST_USE int loader_start(
-	const struct launch *l, const uint64_t *host_auxv, struct regs *r, struct error *err);
+	const struct launch *l, const struct host_start *h, struct regs *r, struct error *err);
 
 /* The program's break. new_break 0 or out of range: answers the present one. Thread-safe. */
 uint64_t loader_brk(uint64_t new_break);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@
 #define EXIT_RUNTIME 125 /* the runtime itself failed: usage, attestation, configuration */
 #define EXIT_NOT_RUN 126 /* found, but cannot be run */
 #define EXIT_NOT_FOUND 127 /* no such program */
+#define OWN_STACK (1024 * 1024)
+#define GUARD 4096
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 extern const char __executable_start[], etext[], _end[];
@@ -290,7 +293,7 @@ static int launch_attested(const struct options *o, char **env, struct launch *l
 	return rc ? fail(&err, -1) : 0;
 }
 
-static int enter(struct launch *l, const uint64_t *auxv)
+static int enter(struct launch *l, const struct host_start *host)
 {
 	uint8_t *area = __builtin_alloca_with_align(thread_area_size(), 512);
 	struct thread t;
@@ -300,7 +303,7 @@ static int enter(struct launch *l, const uint64_t *auxv)
 	const char *base = strrchr(l->execfn, '/');
 	int rc;
 
-	if (loader_start(l, auxv, &regs, &err))
+	if (loader_start(l, host, &regs, &err))
 		return fail(&err, EXIT_NOT_RUN);
 	runtime.program = strdup(l->path);
 	exec_restore_nofile(l->nofile);
@@ -330,6 +333,7 @@ static int enter(struct launch *l, const uint64_t *auxv)
 		return EXIT_RUNTIME;
 	}
 	host_call2(SYS_set_robust_list, 0, 24);
+	environ = (char *[]){NULL}; /* the strings are the program's from here on */
 	signal_apply_mask(&t);
 	scone_enter(&t);
 	return EXIT_RUNTIME;
@@ -343,27 +347,22 @@ static void know_self(void)
 	runtime.image_end = ((uint64_t)_end + 4095) & ~4095ULL;
 }
 
-int main(int argc, char **argv, char **env)
+static int start(int argc, const struct host_start *host)
 {
-	const uint64_t *auxv;
 	const char *reason = NULL;
 	struct launch l = {0};
 	struct options o = {0};
 	int status = EXIT_RUNTIME;
-	char **e = env;
 	int state = exec_state_fd((const char *)getauxval(AT_EXECFN));
 	struct error err = {0};
 
 	log_init("scone-runtime");
-	while (*e)
-		e++;
-	auxv = (const uint64_t *)(e + 1);
 	know_self();
 	if (state >= 0) {
 		if (launch_read_state(state, &l, &process, &err) || (runtime.attested && attest_harden(&err)))
 			return fail(&err, EXIT_RUNTIME);
 	} else {
-		if (parse_options(argc, argv, &o, &status))
+		if (parse_options(argc, host->argv, &o, &status))
 			return status;
 		runtime.stats = log_get_level() == LOG_LVL_DEBUG;
 	}
@@ -371,10 +370,41 @@ int main(int argc, char **argv, char **env)
 		log_error("this machine cannot run the runtime: %s", reason);
 		return EXIT_RUNTIME;
 	}
-	if (state < 0 && (o.attest.config_id ? launch_attested(&o, env, &l, &status)
-					     : launch_plain(&o, env, &l, &status)))
+	if (state < 0 && (o.attest.config_id ? launch_attested(&o, host->envp, &l, &status)
+					     : launch_plain(&o, host->envp, &l, &status)))
 		return status;
 	if (runtime.stats)
 		stats_start();
-	return enter(&l, auxv);
+	return enter(&l, host);
+}
+
+static struct host_start host_start;
+
+static __attribute__((noreturn)) void start_on_own_stack(void)
+{
+	exit(start((int)((const uint64_t *)host_start.argv)[-1], &host_start));
+}
+
+/* The initial stack is to be the program's, with all that the kernel does for it: the runtime leaves it at once. */
+int main(int argc, char **argv, char **env)
+{
+	char **e = env;
+	long at = host_mmap(NULL, OWN_STACK, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+
+	if (host_failed(at) || host_mprotect((void *)at, GUARD, PROT_NONE)) {
+		fputs("scone-runtime: error: no memory for a stack\n", stderr);
+		return EXIT_RUNTIME;
+	}
+	while (*e)
+		e++;
+	host_start = (struct host_start){.argv = argv, .envp = env, .auxv = (const uint64_t *)(e + 1)};
+	__asm__ volatile("movq %0, %%rsp\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "call *%1\n\t"
+			 "hlt"
+			 :
+			 : "r"(at + OWN_STACK), "r"(start_on_own_stack)
+			 : "memory");
+	__builtin_unreachable();
 }

@@ -24,6 +24,7 @@ for kind in '' static/; do
 	t "${n}sigsys" -- "$b/${kind}sigsys"
 	t "${n}sigmask" -- "$b/${kind}sigmask"
 	t "${n}execs" -o -- "$b/${kind}execs"
+	t "${n}limits" -- "$b/${kind}limits"
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"
