@@ -29,6 +29,10 @@ bench: all
 fuzz: all
 	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
 
+# docs/syscalls.md, from the runtime's table.
+docs: all
+	@ninja -C $(BUILD) docs
+
 format: deps
 	@scripts/format.sh -i
 
@@ -38,4 +42,4 @@ install: all
 clean:
 	rm -rf build build-asan
 
-.PHONY: all deps demo check conformance bench fuzz format install clean
+.PHONY: all deps demo check conformance bench fuzz docs format install clean
