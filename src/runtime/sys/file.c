@@ -12,7 +12,6 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "core/secret.h"
@@ -25,22 +24,11 @@
 #define PAGE 4096UL
 #define IOV_COUNT_MAX 1024
 #define BOUNCE 4096 /* one step of a write */
-#define SENDFILE_STEP 16384
 #define RW_TOTAL_MAX 0x7ffff000L /* the kernel's MAX_RW_COUNT */
 
 static long pass(struct regs *r)
 {
 	return scone_safe_call((long)r->nr, r);
-}
-
-static bool may_read(const struct fd_entry *e)
-{
-	return !(e->flags & O_PATH) && (e->flags & O_ACCMODE) != O_WRONLY;
-}
-
-static bool may_write(const struct fd_entry *e)
-{
-	return !(e->flags & O_PATH) && (e->flags & O_ACCMODE) != O_RDONLY;
 }
 
 /* --- reading and writing; the lock is held --- */
@@ -188,7 +176,7 @@ static long transfer_locked(const struct request *q, struct thread *t)
 	bool keep;
 	long off, ret;
 
-	if (!e || !(q->writes ? may_write(e) : may_read(e)))
+	if (!e || !(q->writes ? fd_may_write(e) : fd_may_read(e)))
 		return -EBADF;
 	id = e->file - 1;
 	before = injected_get(shields_files(), id)->size;
@@ -351,7 +339,7 @@ long sys_ftruncate(struct regs *r, struct thread *t)
 		return pass(r);
 	if (e.flags & O_PATH)
 		return -EBADF;
-	return may_write(&e) ? served_truncate(t->proc, e.file - 1, (int64_t)r->rsi) : -EINVAL;
+	return fd_may_write(&e) ? served_truncate(t->proc, e.file - 1, (int64_t)r->rsi) : -EINVAL;
 }
 
 long sys_fallocate(struct regs *r, struct thread *t)
@@ -363,7 +351,7 @@ long sys_fallocate(struct regs *r, struct thread *t)
 
 	if (!entry_of(t, (int)r->rdi, &e))
 		return pass(r);
-	if (!may_write(&e))
+	if (!fd_may_write(&e))
 		return -EBADF;
 	if (off < 0 || len <= 0)
 		return -EINVAL;
@@ -533,140 +521,4 @@ long sys_close_range(struct regs *r, struct thread *t)
 		shields_unlock();
 	}
 	return host_call3(SYS_close_range, first, last, flags);
-}
-
-/* --- mmap and sendfile --- */
-
-/* Content of the mapped part over the placeholder's pages, which stay where the file has ended: they answer SIGBUS, as past any end. */
-static long map_content(
-	const struct injected_file *f, long base, size_t len, int prot, int flags, uint64_t off)
-{
-	size_t n = off < f->size ? f->size - (size_t)off : 0, span;
-	long ret;
-
-	if (n > len)
-		n = len;
-	span = (n + PAGE - 1) & ~(PAGE - 1);
-	if (span == 0)
-		return base;
-	ret = host_mmap((void *)base, span, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (flags & (MAP_LOCKED | MAP_NORESERVE)), -1, 0);
-	if (host_failed(ret)) {
-		host_munmap((void *)base, len);
-		return ret;
-	}
-	host_call3(SYS_madvise, base, (long)span, MADV_DONTDUMP);
-	memcpy((void *)base, f->data + off, n);
-	host_mprotect((void *)base, span, prot);
-	return base;
-}
-
-static long mmap_locked(struct regs *r, struct thread *t)
-{
-	const struct fd_entry *e = fd_get(t->proc, (int)r->r8);
-	int prot = (int)r->rdx, flags = (int)r->r10, type = flags & MAP_TYPE;
-	const struct injected_file *f;
-	long base;
-
-	if (!e || (e->flags & O_PATH))
-		return -EBADF;
-	if (!may_read(e) || (prot & PROT_EXEC))
-		return -EACCES;
-	if (type != MAP_PRIVATE && (prot & PROT_WRITE))
-		return may_write(e) ? -ENODEV : -EACCES;
-	f = injected_get(shields_files(), e->file - 1);
-	/* The kernel checks the arguments and finds the place. Placeholders of a shared description may have another size: set ours. */
-	host_call2(SYS_ftruncate, (int)r->r8, (long)f->size);
-	base = host_mmap((void *)r->rdi, r->rsi, prot, (flags & ~(MAP_TYPE | MAP_SYNC)) | MAP_PRIVATE,
-		(int)r->r8, (off_t)r->r9);
-	if (host_failed(base))
-		return base;
-	return map_content(f, base, r->rsi, prot, flags, r->r9);
-}
-
-long shields_mmap(struct regs *r, struct thread *t)
-{
-	long ret;
-
-	shields_lock();
-	ret = mmap_locked(r, t);
-	shields_unlock();
-	return ret;
-}
-
-struct source {
-	int fd;
-	bool positioned;
-	uint64_t off;
-};
-
-/* Next step of the file into buf; 0 at its end. The offset moves only with what was written. */
-static long source_read(struct thread *t, struct source *s, uint8_t *buf, size_t n)
-{
-	const struct injected_file *f;
-	const struct fd_entry *e;
-	long ret = -EBADF;
-
-	shields_lock();
-	e = fd_get(t->proc, s->fd);
-	if (e && may_read(e)) {
-		f = injected_get(shields_files(), e->file - 1);
-		ret = s->positioned ? 0 : host_call3(SYS_lseek, s->fd, 0, SEEK_CUR);
-		if (ret >= 0 && !s->positioned)
-			s->off = (uint64_t)ret;
-		if (ret >= 0) {
-			ret = s->off < f->size ? (long)(f->size - s->off < n ? f->size - s->off : n) : 0;
-			if (ret > 0)
-				memcpy(buf, f->data + s->off, (size_t)ret);
-		}
-	}
-	shields_unlock();
-	return ret;
-}
-
-static long send_steps(struct regs *r, struct thread *t, struct source *s, size_t count)
-{
-	uint8_t buf[SENDFILE_STEP];
-	size_t total = 0;
-	long ret = 0;
-
-	while (total < count) {
-		long n = source_read(t, s, buf, count - total < sizeof(buf) ? count - total : sizeof(buf));
-
-		ret = n > 0 ? scone_safe_call6(SYS_write, (long)r->rdi, (long)buf, n, 0, 0, 0) : n;
-		if (ret <= 0)
-			break;
-		total += (size_t)ret;
-		s->off += (uint64_t)ret;
-		if (!s->positioned)
-			host_call3(SYS_lseek, s->fd, (long)s->off, SEEK_SET);
-		if (ret < n)
-			break;
-	}
-	secret_wipe(buf, sizeof(buf));
-	return total ? (long)total : ret;
-}
-
-static long emulate_sendfile(struct regs *r, struct thread *t)
-{
-	struct source s = {.fd = (int)r->rsi, .positioned = r->rdx != 0};
-	size_t count = r->r10 < (uint64_t)RW_TOTAL_MAX ? r->r10 : (size_t)RW_TOTAL_MAX;
-	long ret;
-
-	if (s.positioned && user_copy(&s.off, (const void *)r->rdx, sizeof(s.off)) < 0)
-		return -EFAULT;
-	if ((int64_t)s.off < 0)
-		return -EINVAL;
-	ret = send_steps(r, t, &s, count);
-	if (ret > 0 && s.positioned && user_copy((void *)r->rdx, &s.off, sizeof(s.off)) < 0)
-		return -EFAULT;
-	return ret;
-}
-
-/* splice, tee, copy_file_range and the like would move the placeholder's zeros. EINVAL makes programs fall back to read and write. */
-long sys_fd_refused(struct regs *r, struct thread *t)
-{
-	if (r->nr == SYS_sendfile && !fd_is_shielded(t->proc, r->rdi))
-		return emulate_sendfile(r, t);
-	return -EINVAL;
 }
