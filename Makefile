@@ -15,6 +15,10 @@ deps:
 demo: all
 	@examples/mariadb/demo.sh
 
+# A Spark job reads a column that only attested code can read. Takes PySpark from PyPI; no part of check.
+demo-pyspark: all
+	@examples/pyspark/demo.sh
+
 # Every test; the last line is "N passed, N failed".
 check: deps
 	@scripts/check.sh
@@ -25,6 +29,10 @@ conformance: all
 
 bench: all
 	@bench/run.sh
+
+# The queries of examples/pyspark natively and under the runtime.
+bench-pyspark: all
+	@bench/pyspark.sh
 
 fuzz: all
 	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
@@ -42,4 +50,4 @@ install: all
 clean:
 	rm -rf build build-asan
 
-.PHONY: all deps demo check conformance bench fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-pyspark fuzz docs format install clean

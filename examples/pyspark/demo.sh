@@ -37,20 +37,21 @@ native "$plain/native.json" --data "$plain/data" || { tail -n 20 "$plain/job.log
 # --- 3. session and encryption ------------------------------------------------------------------------------------------------------
 
 step "Session, and the telephone numbers encrypted with its key"
-measurement=$(scone measure "$python") || die "$python cannot be measured"
+mapfile -t code < <("$here/code.sh" "$python")
+((${#code[@]} > 0)) || die "no list of the job's code"
+measurement=$(scone measure "$python" "${code[@]}") || die "$python cannot be measured"
 leakcheck_measurement=$(scone measure "$leakcheck") || die "$leakcheck cannot be measured"
-say "$python: $measurement"
+say "$python and $((${#code[@]} / 2)) files more: $measurement"
 binaries=$(dirname "$(command -v java)"):/usr/bin:/bin
 scone session create --set "PYTHON=$python" --set "HERE=$here" --set "BASE=$base" --set "SECRETS=$secrets" --set "BINARIES=$binaries" --set "USER=$(id -un)" \
 	--set "PYTHON_MEASUREMENT=$measurement" --set "LEAKCHECK_MEASUREMENT=$leakcheck_measurement" --set "CONTROL=$control" \
 	"$here/session.yml" >"$base/create.out" 2>&1 || { indent "$base/create.out"; die "the session is refused"; }
 indent "$base/create.out"
 
-attested() { "$bin/scone" run --config-id "pyspark-demo/$1" -- "$python"; }
 for table in "$plain"/data/*.csv; do
 	[[ $table == */customer.csv ]] || cp "$table" "$base/data/"
 done
-timeout -s KILL 120 "$bin/scone" run --config-id pyspark-demo/seal -- "$python" <"$plain/data/customer.csv" >"$base/data/customer.csv" \
+timeout -s KILL 120 "$bin/scone" run --config-id pyspark-demo/seal "${code[@]}" -- "$python" <"$plain/data/customer.csv" >"$base/data/customer.csv" \
 	2>"$base/seal.log" || die "the telephone numbers are not encrypted"
 head -n 1 "$base/data/customer.csv" | cut -c1-110 | indent
 plain_phones=$(cut -d'|' -f4 "$plain/data/customer.csv" | grep -cE '^[0-9]{2}-[0-9]{3}-[0-9]{3}-[0-9]{4}$')
@@ -69,24 +70,22 @@ descendants() { # descendants PID: all below it
 	done
 }
 
-# Every process of the job executes the runtime; among them a JVM and, beside the driver, Python's daemon and workers.
+# Every process of the job executes the runtime: the driver, one JVM, Python's daemon and at least one worker.
 hosted() {
-	local p exe all=0 java=0 python=0
-	for p in $(descendants "${pid[job]}"); do # of timeout
+	local p exe comm wrong=0
+	local -A count=([java]=0 [python]=0)
+	for p in $(descendants "${pid[job]}"); do # pid[job] is timeout
 		exe=$(readlink "/proc/$p/exe") || continue
-		say "$(printf '%-8s %-12s %s' "$p" "$(cat "/proc/$p/comm")" "$exe")"
-		[[ $exe == "$bin/scone-runtime" ]] || return 1
-		all=$((all + 1))
-		case $(tr '\0' ' ' <"/proc/$p/cmdline") in
-		*java*) java=$((java + 1)) ;;
-		*python*) python=$((python + 1)) ;;
-		esac
+		comm=$(cat "/proc/$p/comm") || continue
+		say "$(printf '%-8s %-8s %s' "$p" "$comm" "$exe")"
+		count[$comm]=$((${count[$comm]-0} + 1))
+		[[ $exe == "$bin/scone-runtime" ]] || wrong=$((wrong + 1))
 	done
-	((java == 1 && python >= 3 && all == java + python))
+	((wrong == 0 && count[java] == 1 && count[python] >= 3 && ${#count[@]} == 2))
 }
 
 step "The job under the runtime, attested"
-timeout -s KILL 900 "$bin/scone" run --config-id pyspark-demo/job -- "$python" >"$base/job.log" 2>&1 &
+timeout -s KILL 900 "$bin/scone" run --config-id pyspark-demo/job "${code[@]}" -- "$python" >"$base/job.log" 2>&1 &
 pid[job]=$!
 wait_for job 600 "the job's results" test -e "$base/hold" || die "the job does not come to its end"
 proof "driver, JVM and Python workers are all hosted by the runtime" hosted
@@ -134,5 +133,10 @@ proof "nor does it read the column with a guessed one" refused 'was not sealed w
 step "Other code does not get the key"
 proof "another program in the driver's place: refused by CAS, with the measurement seen and the one wanted" \
 	refused "$(scone measure /bin/cat)" "$measurement" -- "$bin/scone" run --config-id pyspark-demo/job -- /bin/cat "$secrets/key"
-proof "without the session's word for it, no code that is not measured runs" refused 'refus' \
-	-- "$bin/scone" run --config-id pyspark-demo/strict -- "$python"
+proof "without --code the measurement is another one: refused" refused "$(scone measure "$python")" "$measurement" \
+	-- "$bin/scone" run --config-id pyspark-demo/job -- "$python"
+proof "without the session's word for generated code, the JVM does not start" refused 'generated: allow' 'Java gateway process exited' \
+	-- "$bin/scone" run --config-id pyspark-demo/strict "${code[@]}" -- "$python"
+unpacked=$(sed -nE 's/^scone-runtime: error: (.*\/lib[^/]*\.so): code that is not in the manifest .*/\1/p' "$base/job.log" | sort -u)
+indent <<<"$unpacked"
+proof "what the JVM unpacked from its jars was not measured, and refused" grep -qF "$base/work/lib" <<<"$unpacked"

@@ -24,6 +24,7 @@ def arguments():
 def start(work):
     from pyspark.sql import SparkSession
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     os.environ["SPARK_LOCAL_DIRS"] = work
     builder = SparkSession.builder.master("local[2]").appName("openscone-pyspark")
