@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	printf("uid %lu %lu gid %lu %lu\n", getauxval(AT_UID), getauxval(AT_EUID), getauxval(AT_GID),
 		getauxval(AT_EGID));
 	/* Bit 1 of the second word says that wrgsbase may be used; GS base is the runtime's, so that it says no. */
-	printf("hwcap %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2) & ~2ul);
+	printf("hwcap %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
 	printf("platform %s, execfn %s\n", (char *)getauxval(AT_PLATFORM), (char *)getauxval(AT_EXECFN));
 	printf("min signal stack %lu\n", getauxval(AT_MINSIGSTKSZ));
 	WANT(getauxval(AT_ENTRY) == (unsigned long)_start);
