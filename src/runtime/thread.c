@@ -22,6 +22,7 @@
 #define RSEQ_FLAG_UNREGISTER_BIT 1
 #define RSEQ_SIGNATURE 0x53053053
 #define RSEQ_REGISTERED_LEN 32
+#define SIGSETXID 33
 #define HOST_STACK (512 * 1024)
 
 struct runtime runtime;
@@ -149,12 +150,41 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+static void *end_at_once(void *arg)
+{
+	return arg;
+}
+
+/* The C library takes SIGSETXID for itself when the first thread is made, and lets it in: it is the program's. */
+static int create_first(void)
+{
+	static bool done;
+	struct kernel_sigaction before;
+	uint64_t mask = 0;
+	pthread_t id;
+	int rc;
+
+	if (done)
+		return 0;
+	host_call4(SYS_rt_sigaction, SIGSETXID, 0, (long)&before, 8);
+	host_sigmask(SIG_SETMASK, NULL, &mask);
+	rc = pthread_create(&id, NULL, end_at_once, NULL);
+	if (!rc)
+		pthread_join(id, NULL);
+	host_call4(SYS_rt_sigaction, SIGSETXID, (long)&before, 0, 8);
+	host_sigmask(SIG_SETMASK, &mask, NULL);
+	done = !rc;
+	return rc;
+}
+
 static int create(struct start *s)
 {
 	pthread_attr_t attr;
 	pthread_t id;
-	int rc;
+	int rc = create_first();
 
+	if (rc)
+		return -rc;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, HOST_STACK);
