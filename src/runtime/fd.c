@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -151,6 +152,12 @@ void fd_adopt(struct process *p, int fd, uint64_t dev, uint64_t ino)
 		return;
 	copy = p->fds->entries[known];
 	fd_set_entry(p, fd, &copy);
+}
+
+bool fd_has_company(void)
+{
+	return host_call1(SYS_unshare, CLONE_THREAD) !=
+	       0; /* does nothing but tell whether there are other threads */
 }
 
 void fd_resize(const struct process *p, uint32_t id, uint64_t size)

@@ -46,6 +46,8 @@ void fd_clear_range(struct process *p, uint32_t first, uint32_t last);
 MUST_USE int fd_find_inode(const struct process *p, uint64_t dev, uint64_t ino);
 /* fd, new in this process, has this identity: if it is that of a placeholder, it stands for the same file. */
 void fd_adopt(struct process *p, int fd, uint64_t dev, uint64_t ino);
+/* Would a thread that takes descriptors of its own leave others with another table? There is one for all. */
+bool fd_has_company(void);
 /* Tell every placeholder of a file how long it is now. */
 void fd_resize(const struct process *p, uint32_t id, uint64_t size);
 

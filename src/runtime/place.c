@@ -241,6 +241,51 @@ struct place place_of_dangling(struct thread *t, int dirfd, const char *path)
 	return host;
 }
 
+static bool ends_with(const char *s, size_t n, const char *end, size_t len)
+{
+	return n >= len && memcmp(s + n - len, end, len) == 0;
+}
+
+/* Is this resolved name .../PID/mem or .../PID/task/TID/mem of this process? proc may be mounted anywhere. */
+static bool is_own_mem(struct thread *t, const char *full, size_t n)
+{
+	char own[16];
+	size_t len = sizeof(own), digits;
+
+	if (!ends_with(full, n, "/mem", 4))
+		return false;
+	n -= 4;
+	for (digits = 0; digits < n && full[n - 1 - digits] >= '0' && full[n - 1 - digits] <= '9';)
+		digits++;
+	if (digits && ends_with(full, n - digits, "/task/", 6))
+		n -= digits + 6;
+	for (unsigned pid = (unsigned)t->proc->pid; pid > 0; pid /= 10)
+		own[--len] = (char)('0' + pid % 10);
+	own[--len] = '/';
+	return ends_with(full, n, own + len, sizeof(own) - len);
+}
+
+/* A file of proc, reached by another name than its own. */
+static struct place other_proc_name(struct thread *t, int dirfd, const char *path, unsigned flags)
+{
+	char full[PLACE_PATH_MAX];
+	long fd = host_openat(dirfd, path, O_PATH | O_CLOEXEC | (flags & PLACE_NOFOLLOW ? O_NOFOLLOW : 0), 0),
+	     n;
+
+	if (host_failed(fd))
+		return host;
+	n = fd_path((int)fd, full);
+	host_close((int)fd);
+	return n > 0 && is_own_mem(t, full, (size_t)n) ? (struct place){.kind = PLACE_REFUSED} : host;
+}
+
+static bool is_proc(uint64_t dev)
+{
+	struct stat st;
+
+	return host_call4(SYS_newfstatat, AT_FDCWD, (long)"/proc", (long)&st, 0) == 0 && st.st_dev == dev;
+}
+
 struct place place_find(struct thread *t, int dirfd, const char *path, unsigned flags)
 {
 	struct place p = place_named(t, dirfd, path, flags);
@@ -252,6 +297,8 @@ struct place place_find(struct thread *t, int dirfd, const char *path, unsigned 
 		return p;
 	ret = host_call4(SYS_newfstatat, dirfd, (long)path, (long)&st,
 		AT_NO_AUTOMOUNT | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+	if (ret == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && is_proc(st.st_dev))
+		return other_proc_name(t, dirfd, path, flags);
 	if (ret == 0)
 		return S_ISREG(st.st_mode) ? place_of_inode(t, st.st_dev, st.st_ino) : host;
 	return ret == -ENOENT && !nofollow ? place_of_dangling(t, dirfd, path) : host;

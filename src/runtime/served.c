@@ -220,6 +220,12 @@ long served_chown(uint32_t id, uint32_t uid, uint32_t gid)
 	return ret;
 }
 
+static bool valid_time(const struct timespec *t)
+{
+	return t->tv_nsec == UTIME_NOW || t->tv_nsec == UTIME_OMIT ||
+	       (t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
+}
+
 long served_set_times(uint32_t id, const struct timespec *times)
 {
 	const struct injected_info *info = &injected_get(shields_files(), id)->info;
@@ -228,6 +234,8 @@ long served_set_times(uint32_t id, const struct timespec *times)
 
 	if (info->from_host)
 		return host_call4(SYS_utimensat, AT_FDCWD, (long)info->path, (long)times, 0);
+	if (times && (!valid_time(&times[0]) || !valid_time(&times[1])))
+		return -EINVAL;
 	if (!is_owner(info))
 		return -EPERM;
 	if (times)

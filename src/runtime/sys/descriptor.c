@@ -110,11 +110,9 @@ long sys_pidfd_getfd(struct regs *r, struct thread *t)
 	return ret;
 }
 
-/* One table says which numbers are placeholders, so threads cannot each have descriptors of their own. unshare(CLONE_THREAD) does nothing
- * but tell whether there are other threads. */
 long sys_unshare(struct regs *r, struct thread *t)
 {
-	if ((r->rdi & CLONE_FILES) && host_call1(SYS_unshare, CLONE_THREAD) != 0)
+	if ((r->rdi & CLONE_FILES) && fd_has_company())
 		return -EINVAL;
 	return pass(r);
 }

@@ -515,6 +515,8 @@ long sys_close_range(struct regs *r, struct thread *t)
 	uint32_t first = (uint32_t)r->rdi, last = (uint32_t)r->rsi, flags = (uint32_t)r->rdx;
 	bool closes = first <= last && !(flags & ~(uint32_t)CLOSE_RANGE_UNSHARE);
 
+	if ((flags & CLOSE_RANGE_UNSHARE) && fd_has_company())
+		return -EINVAL;
 	if (closes) {
 		shields_lock();
 		fd_clear_range(t->proc, first, last);

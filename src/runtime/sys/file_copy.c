@@ -146,5 +146,5 @@ long sys_fd_refused(struct regs *r, struct thread *t)
 {
 	if (r->nr == SYS_sendfile && !fd_is_shielded(t->proc, r->rdi))
 		return emulate_sendfile(r, t);
-	return -EINVAL;
+	return r->nr == SYS_vmsplice ? -EBADF : -EINVAL;
 }

@@ -7,6 +7,7 @@
  * come from thread->regs. The signal does not go back to the kernel: it would be queued behind later ones of its number, or be refused.
  */
 #include <errno.h>
+#include <linux/audit.h>
 #include "runtime/rewrite_hooks.h"
 #include "runtime/runtime.h"
 #include "runtime/signal.h"
@@ -329,6 +330,10 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 	bool fault =
 		info->si_code > 0 && (SIG_BIT(sig) & SIGSET_FAULT); /* SI_KERNEL too: general protection */
 
+	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH_CODE && info->si_arch != AUDIT_ARCH_X86_64) {
+		k->g[G_RAX] = (uint64_t)-ENOSYS; /* int $0x80: its numbers are others */
+		return;
+	}
 	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH_CODE) {
 		on_trap(k, in_runtime);
 		return;
