@@ -2,62 +2,9 @@
 # scone run: exit codes, what is passed through, and an attested start with everything that can be wrong with it.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
-runtime=$bin/scone-runtime
-# A sanitized build has no runtime: the plain one then.
-[[ -x $runtime ]] || runtime=$(cd "$here/../../build/bin" && pwd)/scone-runtime
-base=$(mktemp -d "${TMPDIR:-/tmp}/scone-run.XXXXXX") || exit 2
-out=$base/out err=$base/err
-passed=0 failed=0
-declare -A pid=()
-
-unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID SCONE_LOG
-export SCONE_HOME=$base/home SCONE_RUNTIME=$runtime
-scone() { "$bin/scone" "$@"; }
-
-end_process() {
-	[[ -n ${pid[$1]-} ]] || return 0
-	kill "${pid[$1]}" 2>/dev/null
-	wait "${pid[$1]}" 2>/dev/null
-	unset "pid[$1]"
-}
-
-finish() {
-	end_process las
-	end_process cas
-	((failed == 0)) || tail -n 20 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-# expect NAME CODE PATTERN -- COMMAND…: exit code, and an extended regular expression in what it prints ('' for none)
-expect() {
-	local name=$1 code=$2 pattern=$3 status
-	shift 4
-	timeout 60 "$@" >"$out" 2>"$err" </dev/null
-	status=$?
-	if ((status != code)); then
-		not_ok "$name" "exit code $status, wanted $code: $(tail -n 2 "$err" | tr '\n' ' ')"
-	elif [[ -n $pattern ]] && ! grep -qE -e "$pattern" "$out" "$err"; then
-		not_ok "$name" "nothing matches $pattern: $(tail -n 2 "$err" | tr '\n' ' ')"
-	else
-		ok "$name"
-	fi
-}
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" run
+export SCONE_RUNTIME=$runtime
 
 # prints NAME TEXT: standard output of the last command is this and nothing else
 prints() {
@@ -66,17 +13,6 @@ prints() {
 	else
 		not_ok "$1" "printed '$(head -c 200 "$out")', wanted '$2'"
 	fi
-}
-
-wait_for() { # wait_for NAME TEST…
-	local i name=$1
-	shift
-	for ((i = 0; i < 300; i++)); do
-		test "$@" && return 0
-		kill -0 "${pid[$name]}" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
 }
 
 [[ -x $runtime ]] || { not_ok runtime "$runtime is not built"; exit; }
@@ -112,20 +48,9 @@ prints "the program's name is as given" sh
 
 # --- attested -----------------------------------------------------------------------------------------------------------------------
 
-start_las() {
-	"$bin/scone-las" --socket "$base/las.sock" --dir "$base/las" --runtime "$runtime" >>"$base/las.log" 2>&1 &
-	pid[las]=$!
-	wait_for las -S "$base/las.sock"
-}
-start_cas() {
-	rm -f "$base/address"
-	"$bin/scone-cas" --listen "${1-127.0.0.1:0}" --address-file "$base/address" --dir "$base/cas" >>"$base/cas.log" 2>&1 &
-	pid[cas]=$!
-	wait_for cas -s "$base/address"
-}
 start_las || { not_ok start_las "scone-las does not start"; exit; }
-start_cas || { not_ok start_cas "scone-cas does not start"; exit; }
-cas=$(<"$base/address")
+start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
+cas=$address
 scone cas add main "$cas" --trust-first >/dev/null 2>&1
 export SCONE_LAS_ADDR=$base/las.sock
 
@@ -171,7 +96,7 @@ rm -f "$base/las.sock"
 start_las || not_ok restart_las "scone-las does not start again"
 end_process cas
 expect cas_gone 125 "$cas" -- "${attested[@]}" x
-start_cas "$cas" || not_ok restart_cas "scone-cas does not start again"
+start_cas cas "$cas" || not_ok restart_cas "scone-cas does not start again"
 expect attested_after_restarts 7 '^a secret word' -- "${attested[@]}" x
 holds_nothing=$(grep -rlaF 'a secret word' "$base/cas" "$base/las" "$base"/*.log 2>/dev/null)
 if [[ -z $holds_nothing ]] && grep -qF 'a secret word' "$base/session.yml"; then

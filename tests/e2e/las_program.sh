@@ -3,112 +3,44 @@
 # and none for what only becomes a runtime.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" las
 probe=$(realpath "$bin/../tests/e2e/las_probe")
-# A sanitized build has no runtime: its LAS and CAS serve the plain one.
-runtime=$bin/scone-runtime
-[[ -x $runtime ]] || runtime=$(realpath "$here/../../build/bin/scone-runtime")
-base=$(mktemp -d "${TMPDIR:-/tmp}/scone-las.XXXXXX") || exit 2
 sock=$base/las.sock
-passed=0 failed=0
-las_pid='' cas_pid='' other_pid=''
-unset SCONE_LOG SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID SCONE_RUNTIME
+limit=30
 # The leak checker works by ptrace, which both services shut out.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 
-end_process() {
-	[[ -n $1 ]] || return 0
-	kill "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
-}
-
-finish() {
-	# One that stands still does not end.
-	[[ -z $las_pid ]] || kill -CONT "$las_pid" 2>/dev/null
-	end_process "$other_pid"
-	end_process "$las_pid"
-	end_process "$cas_pid"
-	((failed == 0)) || tail -n 30 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-# judge NAME CODE PATTERN STATUS OUTPUT
-judge() {
-	if (($4 != $2)); then
-		not_ok "$1" "exit code $4, wanted $2: ${5:0:400}"
-	elif ! grep -qE -e "$3" <<<"$5"; then
-		not_ok "$1" "nothing matches $3: ${5:0:400}"
-	else
-		ok "$1"
-	fi
-}
-
-# expect NAME CODE PATTERN COMMAND…: exit code and an extended regular expression in what it prints
-expect() {
-	local out
-	out=$(timeout 30 "${@:4}" 2>&1 </dev/null)
-	judge "$1" "$2" "$3" $? "$out"
-}
-
-# halted NAME CODE PATTERN COMMAND…: the same, begun while LAS stands still
+# halted NAME CODE PATTERN COMMAND…: like expect, but begun while LAS stands still
 halted() {
 	local status
-	kill -STOP "$las_pid"
-	timeout 30 "${@:4}" >"$base/halted.log" 2>&1 </dev/null &
-	other_pid=$!
+	kill -STOP "${pid[las]}"
+	timeout "$limit" "${@:4}" >"$out" 2>"$err" </dev/null &
+	pid[halted]=$!
 	for ((i = 0; i < 200; i++)); do
 		[[ -e $base/ready ]] && break
 		sleep 0.05
 	done
-	kill -CONT "$las_pid"
-	wait "$other_pid"
+	kill -CONT "${pid[las]}"
+	join halted
 	status=$?
-	other_pid=''
 	rm -f "$base/ready"
-	judge "$1" "$2" "$3" "$status" "$(cat "$base/halted.log")"
-}
-
-wait_for() {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
+	judge "$1" "$status" "$2" "$3"
 }
 
 key=$("$bin/scone-cas" --dir "$base/cas" --print-key 2>"$base/cas.log") || { not_ok start 'CAS has no key'; exit 1; }
-"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/cas.address" --dir "$base/cas" >>"$base/cas.log" 2>&1 &
-cas_pid=$!
-SCONE_LOG=info "$bin/scone-las" --socket "$sock" --dir "$base/las" --runtime "$runtime" >"$base/las.log" 2>&1 &
-las_pid=$!
-wait_for test -s "$base/cas.address" || { not_ok start 'CAS does not start'; exit 1; }
-wait_for test -S "$sock" || { not_ok start 'LAS does not start'; exit 1; }
-attested=("$runtime" --cas "$(cat "$base/cas.address")" --cas-key "$key" --las "$sock" --config-id none/none -- /bin/true)
+start_cas cas || { not_ok start 'CAS does not start'; exit 1; }
+SCONE_LOG=info start_las || { not_ok start 'LAS does not start'; exit 1; }
+attested=("$runtime" --cas "$address" --cas-key "$key" --las "$sock" --config-id none/none -- /bin/true)
 
 # --- a runtime ----------------------------------------------------------------------------------------------------------------------
 
 # CAS knows no such session; that it could say so shows that LAS had answered.
 evidence_given() { grep -cE 'evidence for process' "$base/las.log"; }
-expect 'a runtime about to start a program gets past LAS' 125 'attest none/none to CAS .*none' "${attested[@]}"
+expect 'a runtime about to start a program gets past LAS' 125 'attest none/none to CAS .*none' -- "${attested[@]}"
 given=$(evidence_given)
 if [[ $given == 1 ]]; then ok 'with evidence'; else not_ok 'with evidence' "LAS signed $given times, wanted 1"; fi
-expect 'a traced runtime does not' 125 'get evidence from LAS: .*process [0-9]+ is traced by process [0-9]+' "$probe" - trace "${attested[@]}"
+expect 'a traced runtime does not' 125 'get evidence from LAS: .*process [0-9]+ is traced by process [0-9]+' -- "$probe" - trace "${attested[@]}"
 
 # --- a program under the runtime ----------------------------------------------------------------------------------------------------
 
@@ -172,11 +104,11 @@ python=$(python3 -c 'import os; print(os.readlink("/proc/self/exe"))')
 client=(python3 "$base/client.py" "$sock" "$runtime")
 hosts="wanted the runtime $runtime and no other code: a process that hosts a program gets no evidence"
 expect 'python under the runtime is refused by name' 1 \
-	"^PEER process [0-9]+ has $python mapped at [0-9a-f]+-[0-9a-f]+ \\(r..p\\): a file that is not the runtime; $hosts" \
+	"^PEER process [0-9]+ has $python mapped at [0-9a-f]+-[0-9a-f]+ \\(r..p\\): a file that is not the runtime; $hosts" -- \
 	"$runtime" -- "${client[@]}" ask
-expect 'so is a compiled program' 1 "PEER: .*process [0-9]+ has $probe mapped at [0-9a-f]+-[0-9a-f]+ .*$hosts" \
+expect 'so is a compiled program' 1 "PEER: .*process [0-9]+ has $probe mapped at [0-9a-f]+-[0-9a-f]+ .*$hosts" -- \
 	"$runtime" -- "$probe" "$sock" evidence none
-expect 'so is one that it executes' 1 "PEER: .*process [0-9]+ has $probe mapped at .*$hosts" \
+expect 'so is one that it executes' 1 "PEER: .*process [0-9]+ has $probe mapped at .*$hosts" -- \
 	"$runtime" -- /bin/sh -c "'$probe' '$sock' evidence none"
 before='^PEER process [0-9]+ sent [0-9]+ bytes before it was challenged, wanted 0'
 by='PEER request was sent by process [0-9]+, wanted process [0-9]+, which connected'
@@ -184,21 +116,21 @@ halted 'a program sends, then becomes the runtime' 1 "$before" "${client[@]}" be
 halted 'the same under the runtime' 1 "$before" "$runtime" -- "${client[@]}" before
 # LAS finds a runtime, and challenges it; that reaches the parent, who is none.
 halted 'the parent of a runtime speaks for it' 1 "$by" "${client[@]}" relay
-if grep -q '^challenged$' "$base/halted.log"; then ok 'after it was challenged'; else not_ok 'after it was challenged' 'there was no challenge'; fi
+if grep -q '^challenged$' "$out"; then ok 'after it was challenged'; else not_ok 'after it was challenged' 'there was no challenge'; fi
 halted 'the same under the runtime' 1 "$by" "$runtime" -- "${client[@]}" relay
 
 # What LAS reads in /proc of a process that hosts a program, even if the program hid its code.
-"$runtime" -- sleep 60 &
-other_pid=$!
+start sleeper "$runtime" -- sleep 60
 handles_sigsys() {
 	local caught
-	caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$other_pid/status")
+	# Before it is the runtime it is a copy of this shell, which handles SIGSYS itself.
+	[[ /proc/${pid[sleeper]}/exe -ef $runtime ]] || return 1
+	caught=$(sed -n 's/^SigCgt:\t//p' "/proc/${pid[sleeper]}/status")
 	(((16#$caught >> 30) & 1))
 }
-if wait_for handles_sigsys; then ok 'a process that hosts a program handles SIGSYS'; else not_ok 'a process that hosts a program handles SIGSYS' "it does not"; fi
-end_process "$other_pid"
-other_pid=''
+if wait_for sleeper handles_sigsys; then ok 'a process that hosts a program handles SIGSYS'; else not_ok 'a process that hosts a program handles SIGSYS' "it does not"; fi
+end_process sleeper
 
 given=$(evidence_given)
 if [[ $given == 1 ]]; then ok 'no evidence was given but that one'; else not_ok 'no evidence was given but that one' "LAS signed $given times"; fi
-expect 'and a runtime still gets past LAS' 125 'attest none/none to CAS .*none' "${attested[@]}"
+expect 'and a runtime still gets past LAS' 125 'attest none/none to CAS .*none' -- "${attested[@]}"

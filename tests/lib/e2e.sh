@@ -45,6 +45,8 @@ join() {
 
 finish() {
 	local status=$? name
+	# A signal may reach a copy of this shell before it executes its command; that has nothing to finish.
+	[[ $BASHPID == "$$" ]] || exit "$status"
 	for name in "${!pid[@]}"; do
 		end_process "$name"
 	done
