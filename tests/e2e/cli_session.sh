@@ -2,84 +2,8 @@
 # The command line against a real CAS: what it prints, what it refuses, and with which exit code.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
-base=$(mktemp -d "${TMPDIR:-/tmp}/scone-cli.XXXXXX") || exit 2
-out=$base/out err=$base/err
-passed=0 failed=0
-cas_pid='' other_pid=''
-
-unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID SCONE_RUNTIME SCONE_LOG
-export SCONE_HOME=$base/home
-scone() { "$bin/scone" "$@"; }
-
-end_process() {
-	[[ -n $1 ]] || return 0
-	kill "-${2-TERM}" "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
-}
-
-finish() {
-	end_process "$cas_pid"
-	end_process "$other_pid"
-	((failed == 0)) || tail -n 20 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-# expect NAME CODE PATTERN -- COMMAND…: exit code, and an extended regular expression in what it prints ('' for none)
-expect() {
-	local name=$1 code=$2 pattern=$3 status
-	shift 4
-	timeout 60 "$@" >"$out" 2>"$err" </dev/null
-	status=$?
-	if ((status != code)); then
-		not_ok "$name" "exit code $status, wanted $code: $(tail -n 2 "$err" | tr '\n' ' ')"
-	elif [[ -n $pattern ]] && ! grep -qE -e "$pattern" "$out" "$err"; then
-		not_ok "$name" "nothing matches $pattern: $(cat "$out" "$err" | head -n 3 | tr '\n' ' ')"
-	else
-		ok "$name"
-	fi
-}
-
-# holds NAME COMMAND…
-holds() {
-	local name=$1
-	shift
-	if "$@"; then
-		ok "$name"
-	else
-		not_ok "$name" "does not hold: $*"
-	fi
-}
-
-# start_cas NAME: sets started_pid and started_address
-start_cas() {
-	local i
-	rm -f "$base/$1.address"
-	"$bin/scone-cas" --listen "${2-127.0.0.1:0}" --address-file "$base/$1.address" --dir "$base/$1" >>"$base/$1.log" 2>&1 &
-	started_pid=$!
-	for ((i = 0; i < 300; i++)); do
-		[[ -s $base/$1.address ]] && break
-		kill -0 "$started_pid" 2>/dev/null || break
-		sleep 0.1
-	done
-	started_address=$(cat "$base/$1.address" 2>/dev/null)
-	[[ -n $started_address ]]
-}
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" cli
 
 zero=$(printf '0%.0s' {1..64})
 one=${zero//0/1}
@@ -136,9 +60,9 @@ expect no_home 4 'SCONE_HOME' -- env -u SCONE_HOME -u HOME "$bin/scone" identity
 # --- cas ----------------------------------------------------------------------------------------------------------------------------
 
 start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
-cas_pid=$started_pid cas=$started_address
+cas=$address
 start_cas other || { not_ok start_other "scone-cas does not start"; exit; }
-other_pid=$started_pid other=$started_address
+other=$address
 
 expect no_cas 5 'no CAS given' -- "$bin/scone" session list
 expect not_pinned 8 'cas add NAME .* --key' -- "$bin/scone" session list --cas "$cas"
@@ -367,10 +291,9 @@ unset SCONE_RUNTIME
 # --- CAS stops and comes back -------------------------------------------------------------------------------------------------------
 
 hash_before=$(scone session list)
-end_process "$cas_pid"
+end_process cas
 expect cas_gone 3 '' -- "$bin/scone" session list
 start_cas cas "$cas" || { not_ok restart "scone-cas does not start again"; exit; }
-cas_pid=$started_pid
 holds "after a restart the same sessions are there" test "$(scone session list)" = "$hash_before"
 expect same_key_after_restart 0 '' -- "$bin/scone" cas attest main
 expect delete 0 '^first [0-9a-f]{64}$' -- "$bin/scone" session delete first

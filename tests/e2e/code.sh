@@ -2,81 +2,16 @@
 # What an attested service may run: measured code, and beyond it what its session allows (`code:`).
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
-runtime=$bin/scone-runtime
-# A sanitized build has no runtime: the plain one then.
-[[ -x $runtime ]] || runtime=$(cd "$here/../../build/bin" && pwd)/scone-runtime
-base=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/scone-code.XXXXXX")") || exit 2
-passed=0 failed=0
-cas_pid='' las_pid=''
-
-unset SCONE_CAS_ADDR SCONE_CONFIG_ID SCONE_LOG
-export SCONE_HOME=$base/home SCONE_RUNTIME=$runtime SCONE_LAS_ADDR=$base/las.sock
-scone() { "$bin/scone" "$@"; }
-
-finish() {
-	for pid in $las_pid $cas_pid; do
-		kill "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	((failed == 0)) || tail -n 20 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-# expect NAME CODE PATTERN… -- COMMAND…: exit code, and extended regular expressions in what it prints
-expect() {
-	local name=$1 code=$2 status text pattern patterns=()
-	shift 2
-	while [[ $1 != -- ]]; do
-		patterns+=("$1")
-		shift
-	done
-	shift
-	text=$(timeout 60 "$@" 2>&1 </dev/null)
-	status=$?
-	((status == code)) || { not_ok "$name" "exit code $status, wanted $code: ${text:0:400}"; return; }
-	for pattern in "${patterns[@]}"; do
-		grep -qE -e "$pattern" <<<"$text" || { not_ok "$name" "nothing matches $pattern: ${text:0:400}"; return; }
-	done
-	ok "$name"
-}
-
-wait_for() { # wait_for PID TEST…
-	local i pid=$1
-	shift
-	for ((i = 0; i < 300; i++)); do
-		test "$@" && return 0
-		kill -0 "$pid" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
-}
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" code
+export SCONE_RUNTIME=$runtime SCONE_LAS_ADDR=$base/las.sock
 
 sum() { sha256sum <"$1" | cut -d' ' -f1; }
 
 [[ -x $runtime ]] || { not_ok runtime "$runtime is not built"; exit; }
-"$bin/scone-las" --socket "$base/las.sock" --dir "$base/las" --runtime "$runtime" >"$base/las.log" 2>&1 &
-las_pid=$!
-"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/address" --dir "$base/cas" >"$base/cas.log" 2>&1 &
-cas_pid=$!
-wait_for $las_pid -S "$base/las.sock" || { not_ok start_las "scone-las does not start"; exit; }
-wait_for $cas_pid -s "$base/address" || { not_ok start_cas "scone-cas does not start"; exit; }
-scone cas add main "$(<"$base/address")" --trust-first >/dev/null 2>&1
+start_las || { not_ok start_las "scone-las does not start"; exit; }
+start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
+scone cas add main "$address" --trust-first >/dev/null 2>&1
 
 # --- the programs -------------------------------------------------------------------------------------------------------------------
 
@@ -188,14 +123,14 @@ later() {
 	local service=$1 to from status
 	shift
 	coproc SERVICE { exec "$bin/scone" run --config-id "later/$service" --code "$base/changed.so" -- "$waiting" "$base/changed.so" 2>"$base/later.err"; }
-	local pid=$SERVICE_PID
+	local process=$SERVICE_PID
 	exec {from}<&"${SERVICE[0]}" {to}>&"${SERVICE[1]}"
 	read -r -t 60 -u "$from" _ && "$@"
 	echo >&"$to"
 	exec {to}>&-
 	cat <&"$from" >"$base/later.out"
 	exec {from}<&-
-	wait "$pid"
+	wait "$process"
 	status=$?
 	cat "$base/later.out" "$base/later.err"
 	return $status

@@ -2,51 +2,9 @@
 # Secrets in arguments, environment and files of a service, with a real CAS and LAS: what the service sees, and where nobody else finds it.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
-base=$(mktemp -d "${TMPDIR:-/tmp}/scone-inject.XXXXXX") || exit 2
-out=$base/out err=$base/err
-passed=0 failed=0
-cas_pid='' other_pid='' las_pid='' service_pid=''
-
-unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID SCONE_RUNTIME SCONE_LOG
-export SCONE_HOME=$base/home SCONE_LAS_ADDR=$base/las.sock
-
-end_process() {
-	[[ -n $1 ]] || return 0
-	kill -TERM "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
-}
-
-finish() {
-	end_process "$service_pid"
-	end_process "$cas_pid"
-	end_process "$other_pid"
-	end_process "$las_pid"
-	((failed == 0)) || tail -n 15 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-# holds NAME COMMAND…
-holds() {
-	local name=$1
-	shift
-	if "$@"; then ok "$name"; else not_ok "$name" "does not hold: ${*:0:400}"; fi
-}
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" inject
+export SCONE_LAS_ADDR=$base/las.sock
 
 # run SERVICE PROGRAM ARG…: as service of the test's session; SERVICE may be SESSION/SERVICE
 run() {
@@ -89,36 +47,17 @@ refused() {
 	fi
 }
 
-wait_for() {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
-
-# start_cas NAME: sets started_pid and started_address
-start_cas() {
-	"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/$1.address" --dir "$base/$1" >"$base/$1.log" 2>&1 &
-	started_pid=$!
-	wait_for test -s "$base/$1.address" || return 1
-	started_address=$(cat "$base/$1.address")
-}
-
 sha() {
 	printf '%s' "$1" | sha256sum | cut -d' ' -f1
 }
 
 # --- services -----------------------------------------------------------------------------------------------------------------------
 
-"$bin/scone-las" --socket "$SCONE_LAS_ADDR" --dir "$base/las" --runtime "$bin/scone-runtime" >"$base/las.log" 2>&1 &
-las_pid=$!
+start_las || { not_ok start_las "scone-las does not start"; exit; }
 start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
-cas_pid=$started_pid cas=$started_address
+cas=$address
 start_cas other || { not_ok start_other "scone-cas does not start"; exit; }
-other_pid=$started_pid other=$started_address
-wait_for test -S "$SCONE_LAS_ADDR" || { not_ok start_las "scone-las does not start"; exit; }
+other=$address
 cas_key=$("$bin/scone" cas add main "$cas" --trust-first 2>"$err" | cut -d' ' -f3)
 [[ -n $cas_key ]] || { not_ok cas_add "$(cat "$err")"; exit; }
 
@@ -257,9 +196,9 @@ bash -c '"'"'cat "$KEY" >/dev/null; echo $$ >scratch/child; read -r x <scratch/f
 echo >scratch/ready; read -r x <scratch/fifo; wait; exit 3'
 mkfifo "$base/scratch/fifo" "$base/scratch/fifo2"
 "$bin/scone" run --config-id "$session/shell" -- /bin/bash "export CONF=$conf KEY=$key; cd ..; $script" >"$out" 2>"$err" &
-service_pid=$!
-wait_for test -s "$base/scratch/child" || { not_ok 'running service' "$(tail -n 2 "$err")"; exit; }
-wait_for test -e "$base/scratch/ready"
+pid[service]=$! service_pid=$!
+wait_for service test -s "$base/scratch/child" || { not_ok 'running service' "$(tail -n 2 "$err")"; exit; }
+wait_for service test -e "$base/scratch/ready"
 child_pid=$(cat "$base/scratch/child")
 ok 'a service is running'
 
@@ -275,16 +214,16 @@ leaking() {
 }
 
 # The program has the secret; its host side must not. Read as root would.
-for pid in "$service_pid" "$child_pid"; do
+for p in "$service_pid" "$child_pid"; do
 	who='the service'
-	((pid == child_pid)) && who='its child'
-	holds "$who: not in its environment" test "$(grep -acF "$token" "/proc/$pid/environ")" = 0
-	holds "$who: not in its command line" test "$(grep -acF "$token" "/proc/$pid/cmdline")" = 0
-	holds "$who: no core dumps" grep -qE '^Max core file size +0 +0' "/proc/$pid/limits"
-	holds "$who: its descriptors of injected files are placeholders" test "$(readlink "/proc/$pid/fd"/* | grep -c openscone-injected)" = 2
-	holds "$who: and hold nothing" test "$(leaking "$pid")" = 0
-	if ((EUID == 0)) && grep -q secretmem "/proc/$pid/maps"; then
-		holds "$who: a file that was not read is not in readable memory" test "$(python3 "$here/scan_memory.py" "$pid" "$unread")" = 0
+	((p == child_pid)) && who='its child'
+	holds "$who: not in its environment" test "$(grep -acF "$token" "/proc/$p/environ")" = 0
+	holds "$who: not in its command line" test "$(grep -acF "$token" "/proc/$p/cmdline")" = 0
+	holds "$who: no core dumps" grep -qE '^Max core file size +0 +0' "/proc/$p/limits"
+	holds "$who: its descriptors of injected files are placeholders" test "$(readlink "/proc/$p/fd"/* | grep -c openscone-injected)" = 2
+	holds "$who: and hold nothing" test "$(leaking "$p")" = 0
+	if ((EUID == 0)) && grep -q secretmem "/proc/$p/maps"; then
+		holds "$who: a file that was not read is not in readable memory" test "$(python3 "$here/scan_memory.py" "$p" "$unread")" = 0
 	fi
 done
 holds 'the search of memory finds what the program has read' test "$(python3 "$here/scan_memory.py" "$service_pid" "$token")" -gt 0
@@ -292,9 +231,8 @@ found=$(grep -raFl -e "$token" -e "$unread" "$base" /dev/shm /run /var/tmp 2>/de
 holds "in no file: '$found'" test -z "$found"
 echo go >"$base/scratch/fifo2"
 echo go >"$base/scratch/fifo"
-wait "$service_pid"
+join service
 holds 'it ends as the program did' test $? = 3
-service_pid=''
 
 # --- refused ------------------------------------------------------------------------------------------------------------------------
 
