@@ -2,79 +2,14 @@
 # No way around the shields: tests/programs/around.c as an attested service, a stranger that is sent one of its descriptors, and another user.
 set -uo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd) || exit 2
-runtime=$bin/scone-runtime
-# A sanitized build has no runtime: the plain one then.
-[[ -x $runtime ]] || runtime=$(cd "$here/../../build/bin" && pwd)/scone-runtime
-base=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/scone-around.XXXXXX")") || exit 2
-passed=0 failed=0
-pids=()
-
-unset SCONE_CAS_ADDR SCONE_CONFIG_ID SCONE_LOG
-export SCONE_HOME=$base/home SCONE_RUNTIME=$runtime SCONE_LAS_ADDR=$base/las.sock
-scone() { "$bin/scone" "$@"; }
-
-finish() {
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	((failed == 0)) || tail -n 20 "$base"/*.log
-	rm -rf "$base"
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	exit $((failed > 0))
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-ok() {
-	printf 'ok %s\n' "$1"
-	passed=$((passed + 1))
-}
-
-not_ok() {
-	printf 'not ok %s: %s\n' "$1" "$2"
-	failed=$((failed + 1))
-}
-
-holds() { # holds NAME COMMAND…
-	local name=$1
-	shift
-	if "$@"; then ok "$name"; else not_ok "$name" "does not hold: ${*:0:200}"; fi
-}
-
-wait_for() { # wait_for PID TEST…
-	local i pid=$1
-	shift
-	for ((i = 0; i < 100; i++)); do
-		test "$@" && return 0
-		kill -0 "$pid" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
-}
-
-# lines FILE: those that the program printed become this script's
-lines() {
-	local line
-	while read -r line; do
-		case $line in
-		ok\ *) ok "${line#ok }" ;;
-		not\ ok\ *) not_ok "${line#not ok }" '' ;;
-		\#*) echo "$line" ;;
-		esac
-	done <"$1"
-}
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" around
+export SCONE_RUNTIME=$runtime SCONE_LAS_ADDR=$base/las.sock
 
 [[ -x $runtime ]] || { not_ok runtime "$runtime is not built"; exit; }
-"$bin/scone-las" --socket "$base/las.sock" --dir "$base/las" --runtime "$runtime" >"$base/las.log" 2>&1 &
-pids+=($!)
-wait_for $! -S "$base/las.sock" || { not_ok start_las "scone-las does not start"; exit; }
-"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/address" --dir "$base/cas" >"$base/cas.log" 2>&1 &
-pids+=($!)
-wait_for $! -s "$base/address" || { not_ok start_cas "scone-cas does not start"; exit; }
-cas_key=$(scone cas add main "$(<"$base/address")" --trust-first 2>/dev/null | cut -d' ' -f3)
+start_las || { not_ok start_las "scone-las does not start"; exit; }
+start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
+cas_key=$(scone cas add main "$address" --trust-first 2>/dev/null | cut -d' ' -f3)
 
 program=$base/around conf=$base/etc/app.conf key=/nonexistent-dir/app.key
 cc -O1 -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -fPIE -pie -o "$program" "$here/../programs/around.c" 2>"$base/cc.log" ||
@@ -116,13 +51,13 @@ content = os.pread(fd, 65536, 0)
 open(sys.argv[2], "wb").write(content)
 c.sendall(b"zeros" if content and not content.strip(b"\0") else b"content: %d" % len(content))
 END
-pids+=($!)
-wait_for $! -S "$base/stranger.sock" || { not_ok stranger "does not start"; exit; }
+pid[stranger]=$!
+wait_for stranger test -S "$base/stranger.sock" || { not_ok stranger "does not start"; exit; }
 
-timeout 60 "$bin/scone" run --config-id around-test/around -- "$program" >"$base/out" 2>"$base/err.log" </dev/null
+timeout 60 "$bin/scone" run --config-id around-test/around -- "$program" >"$out" 2>"$base/err.log" </dev/null
 status=$?
-lines "$base/out"
-holds 'to the end' test "$status $(tail -n 1 "$base/out")" = '0 ok to the end'
+lines "$out"
+holds 'to the end' test "$status $(tail -n 1 "$out")" = '0 ok to the end'
 holds 'the stranger has no secret' test "$(grep -acF -e "$token" "$base/stranger.saw")" = 0
 holds 'the template is as it was' cmp -s "$conf" "$base/conf.before"
 found=$(grep -raFl -e "$token" "$base/scratch" "$base/etc" /dev/shm 2>/dev/null)
@@ -130,14 +65,9 @@ holds "nothing is on a disk: '$found'" test -z "$found"
 
 # --- another user -----------------------------------------------------------------------------------------------------------------------
 
-# wait_ready NAME PID: its program is at work
+# wait_ready NAME: its program is at work
 wait_ready() {
-	local i
-	for ((i = 0; i < 100; i++)); do
-		grep -qs '^ready' "$base/$1.log" && return 0
-		kill -0 "$2" 2>/dev/null || break
-		sleep 0.1
-	done
+	wait_for "$1" grep -qs '^ready' "$base/$1.log" && return 0
 	not_ok "$1" "does not start: $(tail -n 1 "$base/$1.log")"
 	return 1
 }
@@ -148,13 +78,12 @@ if ((EUID == 0)); then
 	mkfifo "$base/fifo"
 	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env SCONE_HOME=/nonexistent)
 	"${nobody[@]}" "$program" waits <"$base/fifo" >"$base/plain.log" 2>&1 &
-	plain=$!
-	"${nobody[@]}" "$bin/scone" run --cas "$(<"$base/address")" --cas-key "$cas_key" --config-id around-test/waits -- "$program" \
+	pid[plain]=$! plain=$!
+	"${nobody[@]}" "$bin/scone" run --cas "$address" --cas-key "$cas_key" --config-id around-test/waits -- "$program" \
 		<"$base/fifo" >"$base/service.log" 2>&1 &
-	service=$!
-	pids+=("$plain" "$service")
+	pid[service]=$! service=$!
 	exec 9>"$base/fifo"
-	if wait_ready plain "$plain" && wait_ready service "$service"; then
+	if wait_ready plain && wait_ready service; then
 		"${nobody[@]}" "$program" outside "$service" >"$base/outside" 2>&1
 		lines "$base/outside"
 		"${nobody[@]}" "$program" outside "$plain" >"$base/outside" 2>&1

@@ -176,12 +176,7 @@ holds 'its times are too' test "$(stat -c %Y "$conf")" = "$(stat -c %Y "$base/co
 
 WANT_CONF=$(sha "$want_conf") WANT_KEY=$(sha "$want_key"$'\n') run python /usr/bin/python3 "$here/inject_service.py" "$conf" "$key" "$base/scratch"
 status=$?
-while read -r line; do
-	case $line in
-	ok\ *) ok "${line#ok }" ;;
-	not\ ok\ *) not_ok "${line#not ok }" '' ;;
-	esac
-done <"$out"
+lines "$out"
 holds "python: to the end" test "$status $(tail -n 1 "$out")" = '0 ok python: other files'
 ((status == 0)) || cat "$err"
 holds 'the disk is still unchanged' cmp -s "$conf" "$base/conf.before"

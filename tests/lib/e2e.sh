@@ -105,6 +105,18 @@ holds() {
 	if "$@"; then ok "$name"; else not_ok "$name" "does not hold: ${said:0:400}"; fi
 }
 
+# lines FILE: what a program printed of its own checks becomes this script's
+lines() {
+	local line
+	while read -r line; do
+		case $line in
+		ok\ *) ok "${line#ok }" ;;
+		not\ ok\ *) not_ok "${line#not ok }" '' ;;
+		\#*) echo "$line" ;;
+		esac
+	done <"$1"
+}
+
 # judge NAME STATUS CODE PATTERN…: the status is this code, and each extended regular expression ('' for none) matches in $out or $err
 judge() {
 	local name=$1 status=$2 code=$3 pattern said
