@@ -80,6 +80,7 @@ if part style; then
 	one style/format scripts/format.sh -n
 	one style/layers scripts/layers.sh
 	script style/layers-check 60 tests/style/layers.sh
+	[ "${parts[*]-}" = style ] || one style/fast-path scripts/fastpath.sh build
 fi
 
 # Tests that a sanitized build has run there only: the plain build would add nothing but time.
