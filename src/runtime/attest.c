@@ -120,7 +120,10 @@ static int fetch_config(struct attempt *a, struct service_config *ret, struct er
 		rc = service_config_decode(answer.body.data, answer.body.len, ret, err);
 	http_response_free(&answer);
 	buf_free(&body);
-	return rc ? error_wrap(err, "attest %s to CAS %s", a->options->config_id, a->options->cas) : 0;
+	/* Without what follows '@': a one-time password. */
+	return rc ? error_wrap(err, "attest %.*s to CAS %s", (int)strcspn(a->options->config_id, "@"),
+			    a->options->config_id, a->options->cas)
+		  : 0;
 }
 
 int attest_service(const struct attest_options *o, const struct manifest *m, struct service_config *ret,
