@@ -131,6 +131,8 @@ long scone_window(const uint64_t *mask);
 void scone_raise(void);
 /* user_copy while SIGSEGV and SIGBUS are not blocked, or between the runtime's own variables. */
 int scone_copy(void *dst, const void *src, size_t n);
+/* Compare and exchange a word of the program's: 1 done; 0 not, *expected is what is there; -EFAULT. Under the same condition. */
+int scone_swap(uint32_t *word, uint32_t *expected, uint32_t next);
 /* clone or clone3 (nr), with a new stack in args; the child runs scone_vfork_child(child). Answers as the call does in the parent. */
 long scone_clone_vm(long nr, const long args[5], struct thread *child);
 #define HOST_ERESTART (-512L)

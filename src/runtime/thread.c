@@ -233,6 +233,7 @@ long thread_clone(const struct clone_request *q, struct regs *r, struct thread *
 static void release_robust_futex(const struct thread *t, uint64_t addr, bool pi)
 {
 	uint32_t *word = (uint32_t *)addr, value, next;
+	int rc;
 
 	if (addr % 4 || user_copy(&value, word, sizeof(value)))
 		return;
@@ -240,7 +241,10 @@ static void release_robust_futex(const struct thread *t, uint64_t addr, bool pi)
 		if ((value & FUTEX_TID_MASK) != (uint32_t)t->tid)
 			return;
 		next = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-	} while (!__atomic_compare_exchange_n(word, &value, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+		rc = scone_swap(word, &value, next);
+	} while (rc == 0);
+	if (rc < 0)
+		return;
 	if (!pi && (value & FUTEX_WAITERS))
 		host_call3(SYS_futex, (long)word, FUTEX_WAKE, 1);
 }

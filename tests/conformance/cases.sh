@@ -26,6 +26,7 @@ for kind in '' static/; do
 	t "${n}execs" -o -- "$b/${kind}execs"
 	t "${n}limits" -- "$b/${kind}limits"
 	t "${n}setxid" -- "$b/${kind}setxid"
+	t "${n}blocking" -- "$b/${kind}blocking"
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"

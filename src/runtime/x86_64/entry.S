@@ -292,6 +292,21 @@ scone_copy_fault:
 	ret
 	.size scone_copy, . - scone_copy
 
+/* int scone_swap(uint32_t *word, uint32_t *expected, uint32_t next): likewise. */
+	.globl scone_swap, scone_swap_start, scone_swap_end
+	.hidden scone_swap, scone_swap_start, scone_swap_end
+	.type scone_swap, @function
+scone_swap:
+	movl (%rsi), %eax
+scone_swap_start:
+	lock cmpxchgl %edx, (%rdi)
+scone_swap_end:
+	movl %eax, (%rsi)
+	sete %al
+	movzbl %al, %eax
+	ret
+	.size scone_swap, . - scone_swap
+
 /* long scone_clone_vm(long nr, const long args[5], struct thread *child) */
 	.globl scone_clone_vm
 	.hidden scone_clone_vm

@@ -20,7 +20,8 @@
 
 extern const char scone_exit[], scone_exit_end[], scone_safe_start[], scone_safe_syscall[],
 	scone_safe_interrupted[], scone_window_end[], scone_raise_end[], scone_sigreturn_start[],
-	scone_sigreturn_end[], scone_copy_start[], scone_copy_end[], scone_copy_fault[];
+	scone_sigreturn_end[], scone_copy_start[], scone_copy_end[], scone_swap_start[], scone_swap_end[],
+	scone_copy_fault[];
 
 static bool between(uint64_t ip, const char *from, const char *to)
 {
@@ -357,7 +358,8 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 		on_raised(t, k);
 		return;
 	}
-	if (fault && between(ip, scone_copy_start, scone_copy_end)) {
+	if (fault && (between(ip, scone_copy_start, scone_copy_end) ||
+			     between(ip, scone_swap_start, scone_swap_end))) {
 		k->g[G_RIP] = (uint64_t)scone_copy_fault;
 		return;
 	}

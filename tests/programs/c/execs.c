@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -372,6 +373,45 @@ static void *bad_clear_tid(void *arg)
 	return NULL;
 }
 
+/* A robust mutex of this thread's in memory that cannot be written. */
+static void *bad_robust_list(void *arg)
+{
+	static struct {
+		void *next;
+		long offset;
+		void *pending;
+	} head;
+	struct {
+		void *next;
+		uint32_t word;
+	} *entry = arg;
+
+	entry->next = &head;
+	entry->word = (uint32_t)syscall(SYS_gettid);
+	head.next = entry;
+	head.offset = sizeof(void *);
+	mprotect(entry, 4096, PROT_READ);
+	syscall(SYS_set_robust_list, &head, sizeof(head));
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+static void exit_with_bad_list(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t child = fork();
+
+	if (!child) {
+		pthread_t t;
+
+		pthread_create(&t, NULL, bad_robust_list, page);
+		usleep(200000);
+		_exit(4);
+	}
+	WANT(status_of(child) == 4);
+	munmap(page, 4096);
+}
+
 static void exit_with_bad_word(void)
 {
 	char *gone = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -421,5 +461,6 @@ int main(int argc, char **argv)
 	section("exiting threads");
 	exiting_threads_lose_nothing();
 	exit_with_bad_word();
+	exit_with_bad_list();
 	return want_done();
 }
