@@ -5,142 +5,18 @@
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-bin=${SCONE_BIN:-$here/../../build/bin}
-bin=$(cd "$bin" 2>/dev/null && pwd) || { echo "demo: no programs in ${SCONE_BIN:-build/bin}: run make first" >&2; exit 2; }
-leakcheck=$bin/../examples/scone-leakcheck
-keep=no
-case ${1-} in
---keep) keep=yes ;;
-'') ;;
-*) echo "usage: $0 [--keep]" >&2; exit 2 ;;
-esac
-
-exec {stdout}>&1
-passed=0 failed=0
-declare -A pid=()   # what runs in the background, by name
-
-# --- output -------------------------------------------------------------------------------------------------------------------------
-
-step() { printf '\n== %s\n' "$*"; }
-say() { printf '   %s\n' "$*"; }
-indent() { sed 's/^/   | /' "$@"; }
-
-# proof NAME COMMAND…: one printed line that can fail
-proof() {
-	local name=$1
-	shift
-	if "$@"; then
-		printf 'ok %s\n' "$name"
-		passed=$((passed + 1))
-	else
-		printf 'not ok %s\n' "$name"
-		failed=$((failed + 1))
-	fi
-}
-
-die() {
-	printf 'not ok %s\n' "$*"
-	failed=$((failed + 1))
-	exit 1
-}
-
-# --- processes ----------------------------------------------------------------------------------------------------------------------
-
-running() { [[ -n ${pid[$1]-} ]] && kill -0 "${pid[$1]}" 2>/dev/null; }
-
-# stop NAME [SIGNAL]: end it and wait; its status
-stop() {
-	local p=${pid[$1]-} i status
-	[[ -n $p ]] || return 0
-	kill -s "${2-TERM}" "$p" 2>/dev/null
-	for ((i = 0; i < 300; i++)); do
-		kill -0 "$p" 2>/dev/null || break
-		sleep 0.1
-	done
-	((i < 300)) || { say "$1 (pid $p) does not end; killed"; kill -KILL "$p" 2>/dev/null; }
-	wait "$p" 2>/dev/null
-	status=$?
-	unset "pid[$1]"
-	return $status
-}
-
-# wait_for NAME SECONDS WHAT COMMAND…: until the command holds; a line every five seconds; fails when process NAME has ended
-wait_for() {
-	local name=$1 seconds=$2 what=$3 i
-	shift 3
-	for ((i = 0; i < seconds * 10; i++)); do
-		"$@" >/dev/null 2>&1 && return 0
-		running "$name" || { say "$name ended while waiting for: $what"; return 1; }
-		((i % 50 == 49)) && say "waiting for: $what ($((i / 10 + 1)) s)"
-		sleep 0.1
-	done
-	say "not within $seconds s: $what"
-	return 1
-}
-
-log_tails() {
-	local f
-	for f in "$base"/*.log "$base"/*/*.log; do
-		[[ -s $f ]] || continue
-		printf '\n-- end of %s\n' "$f"
-		tail -n 25 "$f" | cut -c1-400
-	done
-}
-
-finish() {
-	local status=$? name
-	trap - EXIT INT TERM
-	exec >&"$stdout" # a signal may have come where output goes to a file
-	for name in server control sleeper argument las cas; do
-		stop "$name"
-	done
-	((status == 0 && failed == 0)) || log_tails
-	if [[ $keep == yes ]]; then
-		say "kept: $base"
-	else
-		rm -rf "$base" "$secrets"
-	fi
-	printf '\n%d passed, %d failed\n' "$passed" "$failed"
-	((failed > 0 && status == 0)) && status=1
-	exit "$status"
-}
-
+# shellcheck source=examples/common.sh
+. "$here/../common.sh"
+names=(server control sleeper argument las cas)
 base=$(mktemp -d "${TMPDIR:-/tmp}/scone-demo.XXXXXX") || exit 1
 secrets=$base.secrets  # no such directory: its files exist in the memory of one attested program only
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-export SCONE_HOME=$base/home
-unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID
-scone() { "$bin/scone" "$@"; }
-
 # --- 1. services --------------------------------------------------------------------------------------------------------------------
 
-for program in "$bin/scone" "$bin/scone-cas" "$bin/scone-las" "$bin/scone-runtime" "$leakcheck"; do
-	[[ -x $program ]] || die "$program is not built: run make"
-done
 server_program=$(command -v mariadbd || echo /usr/sbin/mariadbd)
-for program in "$server_program" mariadb mariadb-admin mariadb-install-db; do
-	command -v "$program" >/dev/null || die "$program is not installed: run make deps"
-done
-
-step "CAS and LAS on loopback, in $base"
-# Both make their keys now. What the operators would tell by another way: CAS the key of its platform, the user the key of CAS.
-platform=$("$bin/scone-las" --dir "$base/las" --print-platform 2>"$base/las.log") || die "LAS has no platform key"
-key=$("$bin/scone-cas" --dir "$base/cas" --print-key 2>"$base/cas.log") || die "CAS has no key"
-"$bin/scone-las" --socket "$base/las.sock" --dir "$base/las" --runtime "$bin/scone-runtime" >>"$base/las.log" 2>&1 &
-pid[las]=$!
-"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/cas.address" --dir "$base/cas" --sim-platform "$platform" \
-	>>"$base/cas.log" 2>&1 &
-pid[cas]=$!
-wait_for las 30 "the socket of LAS" test -S "$base/las.sock" || die "LAS does not start"
-wait_for cas 30 "the address of CAS" test -s "$base/cas.address" || die "CAS does not start"
-cas=$(<"$base/cas.address")
-say "CAS listens on $cas"
-scone cas add demo "$cas" --key "$key" >"$base/cas-add.out" 2>&1 || { indent "$base/cas-add.out"; die "CAS is not added"; }
-attest_cas() { scone cas attest demo 2>&1 | indent; }
-proof "CAS holds the pinned key" attest_cas
-export SCONE_LAS_ADDR=$base/las.sock
+start_services "$server_program" mariadb mariadb-admin mariadb-install-db
 
 # --- 2. session ---------------------------------------------------------------------------------------------------------------------
 
@@ -161,7 +37,6 @@ copy_measurement=$(scone measure "$copy") || die "$copy cannot be measured"
 leakcheck_measurement=$(scone measure "$leakcheck") || die "$leakcheck cannot be measured"
 say "$server_program: $measurement"
 
-control=$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')  # searched like the key, but known: see proofs
 marker=SCONE-DEMO-$(od -An -v -tx1 -N12 /dev/urandom | tr -d ' \n')
 create() { # create NAME FILE: the session under this name
 	scone session create --name "$1" --set "DIR=$dir" --set "BASE=$base" --set "SECRETS=$secrets" \
@@ -256,37 +131,9 @@ proof "control: with that byte as it was, the server loads the plugin" install_p
 regexp=$(sql "$dir/mariadbd.sock" "SELECT REGEXP_REPLACE('key 42', '[a-z]+ ([0-9]+)', '\\\\1')")
 proof "regular expressions work without generated code (42, seen ${regexp:-nothing})" test "$regexp" = 42
 
-# files_with TEXT DIRECTORY: how many files hold it
-files_with() { grep -rlaF -e "$1" "$2" 2>/dev/null | wc -l; }
-
-# The control has been planted in every form, in files, an environment and arguments: a search that does not find it there is blind.
-plant_control() {
-	local plant=$base/planted
-	mkdir "$plant" || return 1
-	printf %s "$control" >"$plant/lower"
-	printf %s "${control^^}" >"$plant/upper"
-	# shellcheck disable=SC2001 # a pattern with groups
-	printf %b "$(sed 's/\(..\)/\\x\1/g' <<<"$control")" >"$plant/raw"
-	printf %s "$control" | base64 -w0 >"$plant/base64"
-	# This one as a process of the runtime, like the server: what the search sees of the one, it sees of the other.
-	SCONE_DEMO_CONTROL=$control "$bin/scone" run -- sleep 3600 &
-	pid[sleeper]=$!
-	(exec -a "argument-$control" sleep 3600) &
-	pid[argument]=$!
-}
-
-# Whoever looks for the key must have it: a second attested service of the session, which tells counts only.
-search_key() {
-	timeout 300 "$bin/scone" run --config-id mariadb-demo/leakcheck -- "$leakcheck" >"$base/leakcheck.out" 2>"$base/leakcheck.log"
-	local status=$?
-	indent "$base/leakcheck.out"
-	return $status
-}
-found() { grep -qE "^$1\$" "$base/leakcheck.out"; }
-
 step "The key is in MariaDB's memory, and nowhere else"
 plant_control || die "the control is not planted"
-proof "an attested service searched $base, /dev/shm and /proc while the server runs" search_key
+proof "an attested service searched $base, /dev/shm and /proc while the server runs" search_key mariadb-demo/leakcheck
 proof "control: planted text found in files in all four forms" found 'control files( [a-z0-9]+=[1-9][0-9]*){4}'
 proof "control: planted text found in an environment and in arguments" found 'control processes lower=([2-9]|[1-9][0-9]+) .*'
 proof "the key is in no file: lower and upper case hex, bytes, base64" found 'key files lower=0 upper=0 raw=0 base64=0'
@@ -336,23 +183,6 @@ proof "started natively with the same files, MariaDB cannot open the tables" nat
 # What it stumbles over depends on what the wrong key makes of the first record of the log.
 proof "nor with a guessed key" native_refuses guessed "$base/copies/guess" 'InnoDB: Missing FILE_CHECKPOINT|decrypt'
 proof "nor without the encryption plugin, in recovery mode" native_refuses recovery '' 'decrypt failed' --innodb-force-recovery=6
-
-# refused NAME PATTERN… -- COMMAND…: holds if the command fails and says every pattern; its text is printed
-refused() {
-	local out=$base/refusal.out pattern status patterns=()
-	while [[ $1 != -- ]]; do
-		patterns+=("$1")
-		shift
-	done
-	shift
-	timeout 60 "$@" >"$out" 2>&1
-	status=$?
-	indent "$out"
-	((status != 0 && status != 124)) || { say "exit status $status"; return 1; }
-	for pattern in "${patterns[@]}"; do
-		grep -qiF -e "$pattern" "$out" || { say "no word of: $pattern"; return 1; }
-	done
-}
 
 step "A changed program is refused"
 run_copy() { timeout 60 "$bin/scone" run --config-id mariadb-demo/copy -- "$copy" >"$base/copy.out" 2>&1; }
