@@ -1,4 +1,5 @@
-"""The queries of examples/pyspark natively and under the runtime, in alternation: median seconds of each, and the median of the rounds' ratios.
+"""The queries of examples/pyspark natively and under the runtime, in alternation: medians of the rounds, and the median of the rounds' ratios.
+Processor seconds are those of driver, JVM and workers together; on a machine that does other work, too, they say more than the clock.
 
 pyspark.py PYTHON RUN...: the interpreter with PySpark, and the command that comes before a program to run it in the runtime.
 BENCH_ROUNDS rounds (5), each two runs of the whole job, the order changing from round to round; a run asks every query BENCH_REPEAT times (4)
@@ -48,16 +49,13 @@ def job(directory, cmd, key):
 
 
 def rows_of(run):
-    """Name of each row of the table: seconds in this run."""
+    """Name of each row of the table: seconds and processor seconds in this run, each query's as the mean of the times after the first."""
     result, took, used = run
     queries = result["queries"]
-    rows = {"session start": result["start"]}
-    for name, q in queries.items():
-        rows[name] = statistics.median(q["seconds"][1:])
-    rows["all queries"] = sum(rows[name] for name in queries)
-    rows["all queries, asked first"] = sum(q["seconds"][0] for q in queries.values())
-    rows["whole process"] = took
-    rows["whole process, processor"] = used
+    rows = {name: tuple(statistics.mean(q[of][1:]) for of in ("seconds", "processor")) for name, q in queries.items()}
+    rows["all queries"] = tuple(sum(rows[name][i] for name in queries) for i in (0, 1))
+    rows["all queries, asked first"] = tuple(sum(q[of][0] for q in queries.values()) for of in ("seconds", "processor"))
+    rows["whole job, start to end"] = took, used
     return rows
 
 
@@ -67,12 +65,15 @@ def cpu():
 
 
 def table(native, hosted):
-    print(f"{'median seconds':28} {'native':>9} {'runtime':>9} {'ratio':>7} {'lowest':>7} {'highest':>7}")
+    print(f"{'':26} {'--------- seconds ----------':>28} {'---- processor seconds -----':>28}")
+    print(f"{'median of':26}" + f" {'native':>9} {'runtime':>9} {'ratio':>8}" * 2)
     for name in native[0]:
-        n, h = [r[name] for r in native], [r[name] for r in hosted]
-        ratios = [b / a for a, b in zip(n, h)]
-        print(f"{name:28} {statistics.median(n):9.3f} {statistics.median(h):9.3f} {statistics.median(ratios):7.3f} "
-              f"{min(ratios):7.3f} {max(ratios):7.3f}")
+        line = f"{name:26}"
+        for of in (0, 1):
+            n, h = [r[name][of] for r in native], [r[name][of] for r in hosted]
+            ratio = statistics.median(b / a for a, b in zip(n, h))
+            line += f" {statistics.median(n):9.3f} {statistics.median(h):9.3f} {ratio:8.3f}"
+        print(line)
 
 
 def main():
@@ -101,6 +102,7 @@ def main():
                     sys.exit(f"bench: {' '.join(cmd)}: other results than before")
                 wanted = rows
                 side.append(rows_of(run))
+                print(f"bench: run {len(native) + len(hosted)} of {2 * ROUNDS}: {run[1]:.1f} s", file=sys.stderr, flush=True)
         print(f"results of all {2 * ROUNDS} runs are equal; load {os.getloadavg()[0]:.1f}")
         table(native, hosted)
 

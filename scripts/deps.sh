@@ -26,6 +26,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	redis-server: conformance test
 	redis-tools: conformance test, client
 	python3: conformance test; rounds and tables of the benchmarks
+	python3-venv: environment of the example with PySpark
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
 	jq: tests: reads JSON

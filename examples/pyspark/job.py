@@ -47,6 +47,24 @@ def seconds(since):
     return time.perf_counter() - since
 
 
+def processor():
+    """Processor seconds that driver, JVM and workers have used so far, with those of the children they have waited for."""
+    parent, used = {}, {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parent[int(name)] = int(fields[1])
+        used[int(name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def ours(pid):
+        return pid == os.getpid() or pid in parent and ours(parent[pid])
+
+    return sum(t for pid, t in used.items() if ours(pid))
+
+
 def main():
     a = arguments()
     began = time.perf_counter()
@@ -58,10 +76,11 @@ def main():
     result = {"spark": spark.version, "start": seconds(began), "queries": {}}
     for _ in range(a.repeat):
         for name in a.query or queries.QUERIES:
-            t = time.perf_counter()
+            t, p = time.perf_counter(), processor()
             rows = [[str(v) for v in row] for row in spark.sql(queries.QUERIES[name]).collect()]
-            q = result["queries"].setdefault(name, {"rows": rows, "seconds": []})
+            q = result["queries"].setdefault(name, {"rows": rows, "seconds": [], "processor": []})
             q["seconds"].append(seconds(t))
+            q["processor"].append(processor() - p)
             if q["rows"] != rows:
                 sys.exit(f"job: {name} gives other rows when it is asked again")
     if a.hold:
