@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include "runtime/stats.h"
 #include "runtime/verified.h"
 #include "runtime/x86_64/rewrite.h"
 #include "runtime/x86_64/rewrite_cache.h"
@@ -108,7 +109,7 @@ static long map_source(const struct source *s, void *addr, size_t len, int prot,
 	}
 	/* A mapping that cannot be rewritten, or not be remembered, is left to traps: slower, not wrong. */
 	if ((prot & PROT_EXEC) && (rewrite || runtime.attested) && remember((uint64_t)at, len) && rewrite &&
-		rewrite_apply((void *)at, len, plan, scone_entry) < 0 && !runtime.attested)
+		rewrite_apply((void *)at, len, plan, stats_site_entry()) < 0 && !runtime.attested)
 		code_forget((uint64_t)at, len);
 	if (plan)
 		rewrite_plan_put(plan);

@@ -14,6 +14,7 @@
 #include "runtime/process.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
+#include "runtime/stats.h"
 #include "runtime/sys/table.h"
 #include "runtime/thread.h"
 
@@ -28,6 +29,7 @@ static void child_setup(const struct clone_request *q, struct regs *r, struct th
 	t->proc->pid = (int)host_call0(SYS_getpid);
 	t->tid = tid;
 	t->is_leader = true;
+	stats_reset();
 	t->pending = 0;
 	t->pending_despite_mask = 0;
 	t->sigsys_held = false;

@@ -11,7 +11,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
+#include "runtime/fd.h"
 #include "runtime/signal.h"
+#include "runtime/stats.h"
 #include "runtime/sys/table.h"
 
 #define PR_SUD 59
@@ -294,6 +296,8 @@ long sys_exit(struct regs *r, struct thread *t)
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	if (t->pending)
 		return HOST_ERESTART; /* taken from the process, perhaps: not to be lost with this thread */
+	if (t->is_leader && stats && !fd_has_company())
+		stats_print();
 	if (t->is_leader)
 		host_call1(SYS_exit,
 			(long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */

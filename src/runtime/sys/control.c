@@ -65,7 +65,7 @@ long sys_prctl(struct regs *r, struct thread *t)
 
 long sys_exit_group(struct regs *r, struct thread *t)
 {
-	if (stats && !t->is_vfork)
+	if (!t->is_vfork)
 		stats_print();
 	return host_call1(SYS_exit_group, (long)r->rdi);
 }

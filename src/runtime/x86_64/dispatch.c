@@ -4,7 +4,6 @@
 #include <errno.h>
 #include "runtime/rewrite_hooks.h"
 #include "runtime/runtime.h"
-#include "runtime/stats.h"
 #include "runtime/sys/table.h"
 
 void regs_restart(struct regs *r)
@@ -46,7 +45,6 @@ int scone_dispatch(struct regs *r, struct thread *t)
 		r->rax = (uint64_t)-ENOSYS;
 		return 0;
 	}
-	stats_count(r);
 	e = &sys_table[r->nr];
 	switch (e->kind) {
 	case SYS_PASS:
