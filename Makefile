@@ -23,9 +23,10 @@ demo-pyspark: all
 check: deps
 	@scripts/check.sh
 
-# Programs natively against programs under the runtime: make conformance CASES='go* java'
+# Natively against under the runtime: programs of tests/conformance and the long suites of tests/suites. Takes hours; less with
+# CASES='go* java' (these programs), SUITES='cpython:test_os bash' (these suites), or both.
 conformance: all
-	@tests/conformance/run.sh $(CASES)
+	@tests/suites/run.py $(if $(CASES)$(if $(SUITES),,all),--programs="$(CASES)") $(or $(SUITES),$(if $(CASES),-))
 
 bench: all
 	@bench/run.sh
