@@ -375,6 +375,8 @@ static int start(int argc, const struct host_start *host)
 		return status;
 	if (runtime.stats)
 		stats_start();
+	else
+		lean_start(&process);
 	return enter(&l, host);
 }
 

@@ -62,7 +62,8 @@ struct thread {
 	uint64_t scratch; /* 32 */
 	void *xsave; /* 40: program's vector state while slow handlers run; 64-byte aligned */
 	uint64_t leave_sp; /* 48: runtime stack pointer to return to when the thread ends */
-	struct process *proc; /* 56 */
+	uint64_t lean_rip; /* 56: where the program goes on after a call that goes straight through */
+	struct process *proc;
 
 	int tid;
 	bool is_leader; /* thread group leader, or a child process' only thread: ends by a raw exit */
@@ -78,7 +79,7 @@ struct thread {
 	bool sigsys_held; /* somebody sent SIGSYS while the program blocks it; the kernel cannot keep it, for it must pass */
 	siginfo_t sigsys_info;
 };
-static_assert(offsetof(struct thread, proc) == 56, "entry.S");
+static_assert(offsetof(struct thread, lean_rip) == 56, "entry.S");
 
 #define FD_TRACK_MAX 65536
 
@@ -143,6 +144,9 @@ __attribute__((warn_unused_result)) int user_copy(void *dst, const void *src, si
 long user_string(char *dst, uint64_t src, size_t max);
 
 /* --- dispatch --- */
+/* By the low half of the number in eax: not zero where the call goes straight to the host. */
+extern uint8_t scone_lean[65536];
+void lean_start(const struct process *p); /* with its shields in place, unless it counts its calls */
 int scone_dispatch(struct regs *r, struct thread *t); /* fast; 1: take the slow way */
 void scone_dispatch_slow(struct regs *r, struct thread *t); /* vector state saved */
 /* Make the system call happen again after the handlers have run. */

@@ -6,6 +6,14 @@
 #include "runtime/runtime.h"
 #include "runtime/sys/table.h"
 
+uint8_t scone_lean[65536];
+
+void lean_start(const struct process *p)
+{
+	for (unsigned nr = 0; nr < SYS_TABLE_SIZE; nr++)
+		scone_lean[nr] = sys_table[nr].kind == SYS_PASS && !(p->fd_bits && sys_table[nr].flags);
+}
+
 void regs_restart(struct regs *r)
 {
 	uint64_t native;

@@ -5,6 +5,10 @@
  * continue at. Nothing below the program's rsp is touched (red zone). GS base holds struct thread. The result leaves in rax; rcx and r11 are
  * clobbered as by the instruction itself.
  *
+ * Most calls go straight through: where scone_lean says so the host's call is made here, with all registers but rcx and r11 the program's, which
+ * a call clobbers. A signal up to scone_lean_end is one that interrupts the program, at its call or right behind it (scone_on_signal). No
+ * flag is changed.
+ *
  * The exit path from scone_exit to its last jump can be restarted from scone_exit at any instruction: the signal handler does so when it
  * interrupts it, and the pending signal is then seen.
  *
@@ -39,6 +43,7 @@
 #define T_XSAVE %gs:40
 #define T_REGS_OFF 8
 #define T_LEAVE_SP 48
+#define T_LEAN_RIP %gs:56
 
 #define HOST_ERESTART -512
 #define NR_RT_SIGRETURN 15
@@ -46,11 +51,23 @@
 
 	.text
 
-	.globl scone_entry, scone_exit, scone_exit_end
-	.hidden scone_entry, scone_exit, scone_exit_end
+	.globl scone_entry, scone_lean_syscall, scone_lean_end, scone_exit, scone_exit_end
+	.hidden scone_entry, scone_lean_syscall, scone_lean_end, scone_exit, scone_exit_end
 	.type scone_entry, @function
 	.p2align 6
 scone_entry:
+	movq %rcx, T_LEAN_RIP
+	movzwl %ax, %ecx /* the kernel judges the rest of eax */
+	leaq scone_lean(%rip), %r11
+	movzbl (%r11,%rcx), %ecx
+	jrcxz .Lfull
+scone_lean_syscall:
+	syscall
+	movq T_LEAN_RIP, %rcx
+	jmp *%rcx
+scone_lean_end:
+.Lfull:
+	movq T_LEAN_RIP, %rcx
 	movq %rsp, T_SCRATCH
 	movq T_REGS, %rsp
 	movq %r15, R_R15(%rsp)

@@ -16,12 +16,13 @@
 #include "runtime/x86_64/frame.h"
 
 #define SYS_USER_DISPATCH_CODE 2
+#define SYSCALL_LEN 2
 #define RFLAGS_CLEARED ((1u << 10) | (1u << 8) | (1u << 16)) /* DF, TF, RF */
 
-extern const char scone_exit[], scone_exit_end[], scone_safe_start[], scone_safe_syscall[],
-	scone_safe_interrupted[], scone_window_end[], scone_raise_end[], scone_sigreturn_start[],
-	scone_sigreturn_end[], scone_copy_start[], scone_copy_end[], scone_swap_start[], scone_swap_end[],
-	scone_copy_fault[];
+extern const char scone_lean_syscall[], scone_lean_end[], scone_exit[], scone_exit_end[], scone_safe_start[],
+	scone_safe_syscall[], scone_safe_interrupted[], scone_window_end[], scone_raise_end[],
+	scone_sigreturn_start[], scone_sigreturn_end[], scone_copy_start[], scone_copy_end[],
+	scone_swap_start[], scone_swap_end[], scone_copy_fault[];
 
 static bool between(uint64_t ip, const char *from, const char *to)
 {
@@ -322,14 +323,28 @@ static void die_in_runtime(struct thread *t, int sig, const siginfo_t *info, str
 	default_action(t, sig, true, k);
 }
 
+/* Interrupted in a call that goes straight through: as if in the program, at the call or right behind it. */
+static void leave_lean(const struct thread *t, struct kernel_ucontext *k)
+{
+	uint64_t ip = k->g[G_RIP], next = ip == (uint64_t)scone_entry ? k->g[G_RCX] : t->lean_rip, native;
+
+	if (rewrite_native_ip(next, &native))
+		next = native;
+	k->g[G_RIP] = ip <= (uint64_t)scone_lean_syscall ? next - SYSCALL_LEN : next;
+}
+
 void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, uint64_t fs);
 void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, uint64_t fs)
 {
 	struct thread *t = thread_self();
-	uint64_t ip = k->g[G_RIP], native;
-	bool in_runtime = fs == t->host_fs || (ip >= runtime.text_start && ip < runtime.text_end);
-	bool fault =
-		info->si_code > 0 && (SIG_BIT(sig) & SIGSET_FAULT); /* SI_KERNEL too: general protection */
+	uint64_t ip, native;
+	bool in_runtime, fault = info->si_code > 0 &&
+				 (SIG_BIT(sig) & SIGSET_FAULT); /* SI_KERNEL too: general protection */
+
+	if (between(k->g[G_RIP], (const char *)scone_entry, scone_lean_end))
+		leave_lean(t, k);
+	ip = k->g[G_RIP];
+	in_runtime = fs == t->host_fs || (ip >= runtime.text_start && ip < runtime.text_end);
 
 	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH_CODE && info->si_arch != AUDIT_ARCH_X86_64) {
 		k->g[G_RAX] = (uint64_t)-ENOSYS; /* int $0x80: its numbers are others */
