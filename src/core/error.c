@@ -45,6 +45,7 @@ int error_set(struct error *err, enum err_code code, const char *fmt, ...)
 	format(text, fmt, ap);
 	va_end(ap);
 	err->code = code;
+	err->check = NULL;
 	memcpy(err->text, text, strlen(text) + 1);
 	return -1;
 }
@@ -67,6 +68,7 @@ int error_set_errno(struct error *err, int errnum, const char *fmt, ...)
 	}
 	append(text, reason);
 	err->code = ERR_IO;
+	err->check = NULL;
 	memcpy(err->text, text, strlen(text) + 1);
 	return -1;
 }

@@ -31,19 +31,21 @@ enum err_code {
 struct error {
 	enum err_code code;
 	char text[ERROR_TEXT_MAX]; /* one sentence, NUL-terminated: what, where, value seen, value wanted */
+	const char *
+		check; /* name of the check that refused (static storage), where the function documents one; else NULL */
 };
 
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Fill *err (when not NULL) and return -1, so that `return error_set(err, ...)` reads well. Arguments may point into err->text. Text that
- * does not fit ends in "...". */
+/* Fill *err (when not NULL; check becomes NULL) and return -1, so that `return error_set(err, ...)` reads well. Arguments may point into
+ * err->text. Text that does not fit ends in "...". */
 int error_set(struct error *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* As error_set with ERR_IO, and ": " and the text of errnum appended. */
 int error_set_errno(struct error *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Put "context: " in front of the text that *err already holds. Returns -1. */
+/* Put "context: " in front of the text that *err already holds; code and check stay. Returns -1. */
 int error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Stable upper-case word for a code ("INPUT", "ACCESS", ...), for JSON and logs. */

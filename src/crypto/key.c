@@ -1,6 +1,7 @@
 #include "crypto/key.h"
 
 #include <limits.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -293,6 +294,76 @@ int key_verify(EVP_PKEY *k, const void *p, size_t n, const uint8_t *sig, size_t 
 			EVP_PKEY_get0_type_name(k), n);
 	}
 	return 0;
+}
+
+#define EC_FIELD_MAX 48
+
+int key_ec_from_raw(const uint8_t *x, const uint8_t *y, size_t len, EVP_PKEY **ret, struct error *err)
+{
+	const char *curve = len == 32 ? "P-256" : len == 48 ? "P-384" : NULL;
+	uint8_t point[1 + 2 * EC_FIELD_MAX] = {POINT_CONVERSION_UNCOMPRESSED};
+	EVP_PKEY_CTX *c;
+	EVP_PKEY *k = NULL;
+	OSSL_PARAM params[3];
+	bool ok;
+
+	crypto_init();
+	if (!curve)
+		return error_set(err, ERR_INPUT, "EC coordinates of %zu bytes, wanted 32 or 48", len);
+	memcpy(point + 1, x, len);
+	memcpy(point + 1 + len, y, len);
+	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)curve, 0);
+	params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * len);
+	params[2] = OSSL_PARAM_construct_end();
+	c = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	ok = c && EVP_PKEY_fromdata_init(c) == 1 &&
+	     EVP_PKEY_fromdata(c, &k, EVP_PKEY_PUBLIC_KEY, params) == 1;
+	EVP_PKEY_CTX_free(c);
+	if (!ok) {
+		EVP_PKEY_free(k);
+		return crypto_error(err, ERR_INPUT, "%zu bytes are no point on %s", 2 * len, curve);
+	}
+	*ret = k;
+	return 0;
+}
+
+/* ASN.1 INTEGER of n big-endian bytes at p, appended to b. n is at most EC_FIELD_MAX. */
+static void put_integer(struct buf *b, const uint8_t *p, size_t n)
+{
+	while (n > 1 && *p == 0) {
+		p++;
+		n--;
+	}
+	buf_put_u8(b, V_ASN1_INTEGER);
+	buf_put_u8(b, (uint8_t)(n + (*p >> 7)));
+	if (*p >> 7)
+		buf_put_u8(b, 0);
+	buf_put(b, p, n);
+}
+
+int key_verify_rs(EVP_PKEY *k, const void *p, size_t n, const uint8_t *r, const uint8_t *s, size_t len,
+	struct error *err)
+{
+	uint8_t der[2 + 2 * (2 + 1 + EC_FIELD_MAX)];
+	struct buf b;
+	int rc;
+
+	if (len == 0 || len > EC_FIELD_MAX || EVP_PKEY_get_base_id(k) != EVP_PKEY_EC)
+		return error_set(err, ERR_INPUT, "r and s of %zu bytes with a key of type %s", len,
+			EVP_PKEY_get0_type_name(k));
+	buf_init(&b, sizeof(der));
+	put_integer(&b, r, len);
+	put_integer(&b, s, len);
+	if (b.failed) {
+		buf_free(&b);
+		return error_set(err, ERR_NOMEM, "no memory");
+	}
+	der[0] = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+	der[1] = (uint8_t)b.len; /* 2 * 51 at most: the short form of a length */
+	memcpy(der + 2, b.data, b.len);
+	rc = key_verify(k, p, n, der, 2 + b.len, err);
+	buf_free(&b);
+	return rc;
 }
 
 int key_ed25519_public_raw(EVP_PKEY *k, uint8_t ret[32], struct error *err)

@@ -40,6 +40,14 @@ MUST_USE int key_sign(EVP_PKEY *k, const void *p, size_t n, struct buf *out, str
 MUST_USE int key_verify(
 	EVP_PKEY *k, const void *p, size_t n, const uint8_t *sig, size_t siglen, struct error *err);
 
+/* EC public key from its coordinates: big endian, len bytes each (32 for P-256, 48 for P-384; others are ERR_INPUT). A point that is not on the
+ * curve is ERR_INPUT. */
+MUST_USE int key_ec_from_raw(
+	const uint8_t *x, const uint8_t *y, size_t len, EVP_PKEY **ret, struct error *err);
+/* As key_verify for EC keys; the signature is r and s, big endian, len bytes each. */
+MUST_USE int key_verify_rs(EVP_PKEY *k, const void *p, size_t n, const uint8_t *r, const uint8_t *s,
+	size_t len, struct error *err);
+
 /* Raw 32-byte Ed25519 public key. */
 MUST_USE int key_ed25519_public_raw(EVP_PKEY *k, uint8_t ret[32], struct error *err);
 MUST_USE int key_ed25519_from_raw(const uint8_t raw[32], EVP_PKEY **ret, struct error *err);

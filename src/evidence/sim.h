@@ -8,6 +8,7 @@
 #define SCONE_EVIDENCE_SIM_H
 
 #include <assert.h>
+#include <jansson.h>
 #include <openssl/evp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,5 +42,11 @@ MUST_USE int sim_evidence_make(EVP_PKEY *platform, const uint8_t runtime_digest[
 	uint32_t flags, struct sim_evidence *ret, struct error *err);
 MUST_USE int sim_evidence_verify(
 	const uint8_t *p, size_t n, const struct verify_context *ctx, struct verdict *ret, struct error *err);
+
+/* Row of the table in type.c; as type.h says. */
+bool sim_is(const uint8_t *p, size_t n);
+MUST_USE int sim_verify(
+	const struct evidence *e, const struct verify_context *ctx, struct verdict *ret, struct error *err);
+MUST_USE int sim_show(const struct evidence *e, json_t *into, struct error *err);
 
 #endif
