@@ -30,6 +30,10 @@ for kind in '' static/; do
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"
+	for what in open names rename attr io; do
+		t "${n}posix-$what" -- "$b/${kind}posix_$what"
+	done
+	t "${n}fsx" -- "$b/${kind}fsx" . 7
 done
 for how in 'null=signal 11' 'abort=signal 6' 'ill=signal 4' 'fpe=signal 8' 'trap=signal 5' 'stack=signal 11' 'jump=signal 11' \
 	'blocked=signal 11' 'kill=signal 9' 'rt=signal 39' 'alarm=signal 14' 'thread=exit 23' 'mainfirst=exit 0' 'raw=exit 33' \
