@@ -20,6 +20,7 @@
 #include "cas/options.h"
 #include "cas/state.h"
 #include "core/log.h"
+#include "tee/key_heap.h"
 #include "wire/json_wipe.h"
 
 #define EXIT_USAGE 2
@@ -43,6 +44,7 @@ struct service {
 static int harden(struct error *err)
 {
 	struct rlimit none = {0, 0}, files;
+	int keys;
 
 	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return error_set_errno(err, errno, "cannot switch off core dumps");
@@ -54,7 +56,11 @@ static int harden(struct error *err)
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is then an error, as a full disk is */
 	signal(SIGHUP, SIG_IGN);
 	umask(077);
-	return 0;
+	keys = key_heap_start(err);
+	if (keys > 0)
+		log_warn("this kernel gives no secret memory (memfd_secret): keys are in locked memory, "
+			 "which root can read");
+	return keys < 0 ? -1 : 0;
 }
 
 static const struct tee_ops *find_tee(struct error *err)

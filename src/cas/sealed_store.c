@@ -6,6 +6,7 @@
 #include "core/secret.h"
 #include "crypto/aead.h"
 #include "crypto/hash.h"
+#include "host/secret_arena.h"
 
 #define RECORD_DOMAIN "openscone-record-v1" /* with its NUL */
 #define HEAD_DOMAIN "openscone-head-v1"
@@ -19,6 +20,7 @@ struct head {
 
 struct sealed_store {
 	struct store *store; /* borrowed */
+	/* All of this struct lies in a secret_arena. */
 	uint8_t name_key[32], value_key[32], set_key[32];
 	uint8_t head_key[STORE_KEY_LEN];
 	struct head head;
@@ -221,7 +223,7 @@ static int derive(struct sealed_store *ss, const uint8_t master[SEALED_MASTER_LE
 static int new_sealed_store(struct store *s, const uint8_t master[SEALED_MASTER_LEN],
 	struct sealed_store **ret, struct error *err)
 {
-	struct sealed_store *ss = calloc(1, sizeof(*ss));
+	struct sealed_store *ss = secret_arena_get(sizeof(*ss), false);
 
 	if (!ss)
 		return error_set(err, ERR_NOMEM, "out of memory");
@@ -242,8 +244,7 @@ void sealed_store_close(struct sealed_store *ss)
 		return;
 	record_index_free(&ss->index);
 	buf_free(&ss->head_sealed);
-	secret_wipe(ss, sizeof(*ss));
-	free(ss);
+	secret_arena_put(ss, sizeof(*ss), false);
 }
 
 static int refuse_any(

@@ -29,6 +29,13 @@ static long map_secret(size_t len)
 	return p;
 }
 
+void *secret_arena_map(size_t len)
+{
+	long p = map_secret(len);
+
+	return host_failed(p) ? NULL : (void *)p;
+}
+
 static long map_private(size_t len)
 {
 	long p = host_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -18,4 +18,7 @@ void *secret_arena_get(size_t n, bool own);
  * user is gone. p, n and own as for get. */
 void secret_arena_put(void *p, size_t n, bool own);
 
+/* len > 0 zeroed bytes, whole pages, of memory the kernel cannot read, for the caller to unmap; NULL: there is none. */
+void *secret_arena_map(size_t len);
+
 #endif

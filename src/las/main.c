@@ -20,6 +20,7 @@
 #include "las/genuine.h"
 #include "las/listener.h"
 #include "las/server.h"
+#include "tee/key_heap.h"
 #include "tee/tee.h"
 #include "wire/las_client.h"
 
@@ -115,7 +116,11 @@ static int harden(struct error *err)
 		return error_set_errno(err, errno, "cannot harden the process");
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
-	return 0;
+	int keys = key_heap_start(err);
+	if (keys > 0)
+		log_warn("this kernel gives no secret memory (memfd_secret): keys are in locked memory, "
+			 "which root can read");
+	return keys < 0 ? -1 : 0;
 }
 
 static const struct tee_ops *choose_driver(const char *name, struct error *err)

@@ -1,7 +1,6 @@
 /*
  * The simulation platform: an Ed25519 platform key and a sealing key, in files that this host's root can read.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "crypto/aead.h"
 #include "crypto/key.h"
 #include "evidence/sim.h"
+#include "host/secret_arena.h"
 #include "tee/keyfile.h"
 #include "tee/tee.h"
 
@@ -16,6 +16,7 @@
 #define SEALING_FILE "sealing.key" /* AEAD_KEY_LEN bytes */
 #define SEAL_LABEL "openscone-sim-seal-v1"
 
+/* In a secret_arena. */
 struct sim {
 	struct tee tee;
 	EVP_PKEY *platform;
@@ -85,8 +86,7 @@ static void sim_close(struct tee *t)
 	if (!s)
 		return;
 	EVP_PKEY_free(s->platform);
-	secret_wipe(s, sizeof(*s));
-	free(s);
+	secret_arena_put(s, sizeof(*s), false);
 }
 
 static int sim_open(const char *state_dir, struct tee **ret, struct error *err)
@@ -94,7 +94,7 @@ static int sim_open(const char *state_dir, struct tee **ret, struct error *err)
 	int dir = keyfile_dir(state_dir, err);
 	if (dir < 0)
 		return error_wrap(err, "tee sim");
-	struct sim *s = calloc(1, sizeof(*s));
+	struct sim *s = secret_arena_get(sizeof(*s), false);
 	int rc = s ? 0 : error_set(err, ERR_NOMEM, "no memory");
 	if (rc == 0)
 		s->tee.ops = &tee_sim_ops;
