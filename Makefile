@@ -28,8 +28,12 @@ check: deps
 conformance: all
 	@tests/suites/run.py $(if $(CASES)$(if $(SUITES),,all),--programs="$(CASES)") $(or $(SUITES),$(if $(CASES),-))
 
-bench: all
-	@bench/run.sh
+# Every figure that the documents quote.
+bench: bench-runtime bench-pyspark
+
+# The runtime against native and gVisor: make bench-runtime LINES='redis* compile'; bench/runtime.sh --list has the names.
+bench-runtime: all
+	@bench/runtime.sh $(LINES)
 
 # The queries of examples/pyspark natively and under the runtime.
 bench-pyspark: all
@@ -51,4 +55,4 @@ install: all
 clean:
 	rm -rf build build-asan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-pyspark fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark fuzz docs format install clean

@@ -27,6 +27,10 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	redis-tools: conformance test, client
 	python3: conformance test; rounds and tables of the benchmarks
 	python3-venv: environment of the example with PySpark
+	nginx: benchmark, server
+	wrk: benchmark, load of nginx
+	runsc: benchmark: gVisor, the peer
+	gnuplot-nox: pictures of the benchmarks
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
 	jq: tests: reads JSON
