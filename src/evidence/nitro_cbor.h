@@ -24,7 +24,16 @@ void cbor_init(struct cbor *c, const void *p, size_t n);
 bool cbor_done(const struct cbor *c);
 
 /* What comes next, without taking it. */
-enum cbor_kind { CBOR_NONE, CBOR_UINT, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP, CBOR_NULL };
+enum cbor_kind {
+	CBOR_NONE,
+	CBOR_UINT,
+	CBOR_NEGATIVE,
+	CBOR_BYTES,
+	CBOR_TEXT,
+	CBOR_ARRAY,
+	CBOR_MAP,
+	CBOR_NULL
+};
 enum cbor_kind cbor_next(const struct cbor *c);
 
 uint64_t cbor_uint(struct cbor *c);

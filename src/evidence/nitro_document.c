@@ -79,7 +79,8 @@ static void decode_pcrs(struct cbor *c, struct nitro_document *d)
 		uint64_t i = cbor_uint(c);
 		struct bytes value = cbor_bytes(c);
 
-		if (c->failed || i >= NITRO_PCR_COUNT || (d->pcr_mask & 1u << i) || value.n != NITRO_PCR_LEN) {
+		if (c->failed || i >= NITRO_PCR_COUNT || (d->pcr_mask & 1u << i) ||
+			value.n != NITRO_PCR_LEN) {
 			c->failed = true;
 			return;
 		}
@@ -95,7 +96,8 @@ static void decode_bundle(struct cbor *c, struct nitro_document *d)
 	while (cbor_more(c, &w)) {
 		struct bytes b = cbor_bytes(c);
 
-		if (c->failed || d->bundle_count == NITRO_BUNDLE_MAX || b.n == 0 || b.n > NITRO_CERTIFICATE_MAX) {
+		if (c->failed || d->bundle_count == NITRO_BUNDLE_MAX || b.n == 0 ||
+			b.n > NITRO_CERTIFICATE_MAX) {
 			c->failed = true;
 			return;
 		}
@@ -105,8 +107,8 @@ static void decode_bundle(struct cbor *c, struct nitro_document *d)
 
 enum field { F_MODULE, F_DIGEST, F_TIME, F_PCRS, F_CERTIFICATE, F_BUNDLE, F_KEY, F_USER, F_NONCE, F_COUNT };
 
-static const char *const field_names[F_COUNT] = {
-	"module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle", "public_key", "user_data", "nonce"};
+static const char *const field_names[F_COUNT] = {"module_id", "digest", "timestamp", "pcrs", "certificate",
+	"cabundle", "public_key", "user_data", "nonce"};
 
 static enum field field_of(struct bytes key)
 {
@@ -127,8 +129,8 @@ static int decode_field(struct cbor *c, enum field f, struct nitro_document *d, 
 		break;
 	case F_DIGEST:
 		digest = cbor_text(c);
-		if (!c->failed && (digest.n != sizeof(DIGEST_NAME) - 1 ||
-					  memcmp(digest.p, DIGEST_NAME, digest.n) != 0))
+		if (!c->failed &&
+			(digest.n != sizeof(DIGEST_NAME) - 1 || memcmp(digest.p, DIGEST_NAME, digest.n) != 0))
 			return evidence_refuse(err, CHECK_ALGORITHM,
 				"Nitro document: digest is '%.*s', wanted '" DIGEST_NAME "'",
 				(int)(digest.n < 32 ? digest.n : 32), digest.p);
@@ -159,7 +161,8 @@ static int decode_field(struct cbor *c, enum field f, struct nitro_document *d, 
 		break;
 	}
 	return c->failed ? evidence_refuse(err, CHECK_FORMAT,
-				   "Nitro document: %s has another type, length or form than the specification's",
+				   "Nitro document: %s has another type, length or form than the "
+				   "specification's",
 				   field_names[f])
 			 : 0;
 }

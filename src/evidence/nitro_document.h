@@ -33,8 +33,7 @@ struct nitro_document {
 
 /* All pointers into p. Refusals (ERR_ATTEST): CHECK_FORMAT, CHECK_ALGORITHM (COSE header, digest), CHECK_CHAIN_FORMAT for certificates beyond the
  * limits. Every byte of the input is accounted for: header and payload are what the signature covers, the rest has one form only. */
-MUST_USE int nitro_document_decode(
-	const uint8_t *p, size_t n, struct nitro_document *ret, struct error *err);
+MUST_USE int nitro_document_decode(const uint8_t *p, size_t n, struct nitro_document *ret, struct error *err);
 /* By its first bytes: an array of four that starts with the header of ES384, with or without the tag of COSE_Sign1. */
 bool nitro_document_is(const uint8_t *p, size_t n);
 /* What the signature is over: the Sig_structure of RFC 9052, section 4.4, with no external data. Appended. */
