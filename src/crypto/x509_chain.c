@@ -111,6 +111,11 @@ enum x509_issue x509_issued_by(X509 *cert, X509 *issuer)
 	return X509_ISSUED;
 }
 
+bool x509_is_ca(X509 *cert)
+{
+	return X509_check_ca(cert) != 0;
+}
+
 static int seconds(const ASN1_TIME *t, uint64_t *ret)
 {
 	struct tm tm;

@@ -35,6 +35,8 @@ enum x509_issue {
 };
 /* Is cert signed by issuer's key, with the same algorithm as it names inside, and may issuer do that? Dates are not looked at. */
 enum x509_issue x509_issued_by(X509 *cert, X509 *issuer);
+/* Is it marked as a certificate that issues others? */
+bool x509_is_ca(X509 *cert);
 /* Seconds since 1970. -1 if a date is malformed or before 1970. */
 MUST_USE int x509_times(const X509 *cert, uint64_t *ret_from, uint64_t *ret_to);
 /* Common name of the subject, without control characters; "" if there is none or it does not fit. */

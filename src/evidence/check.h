@@ -51,7 +51,7 @@ enum evidence_check {
 	CHECK_COLLATERAL_NUMBER, /* tcbEvaluationDataNumber below what is wanted */
 	CHECK_TCB_LEVEL, /* no TCB level of the collateral fits */
 	CHECK_TDX_MODULE, /* unknown TDX module, or another signer or attributes */
-	CHECK_TD_ATTRIBUTES, /* reserved or inconsistent attributes of a TD or enclave */
+	CHECK_ATTRIBUTES, /* an enclave or a TD with attributes that no running one has, or that nobody knows */
 	/* AMD */
 	CHECK_PRODUCT, /* the certificates are for another processor than the report's, or for an unknown one */
 	CHECK_CHIP_ID, /* the certificate is for another chip */

@@ -3,11 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/encode.h"
+#include "evidence/nitro.h"
+#include "evidence/sgx.h"
 #include "evidence/sim.h"
+#include "evidence/snp.h"
+#include "evidence/tdx.h"
+#include "evidence/tpm.h"
 
 /* One row a type; a bare statement is given to the first that recognises it. */
 static const struct evidence_type types[] = {
 	{TEE_SIM, sim_is, sim_verify, sim_show, NULL},
+	{TEE_SGX, sgx_is, sgx_verify, sgx_show, sgx_describe},
+	{TEE_TDX, tdx_is, tdx_verify, tdx_show, tdx_describe},
+	{TEE_SNP, snp_is, snp_verify, snp_show, snp_describe},
+	{TEE_TPM, tpm_is, tpm_verify, tpm_show, tpm_describe},
+	{TEE_NITRO, nitro_is, nitro_verify, nitro_show, nitro_describe},
 };
 #define TYPE_COUNT (sizeof(types) / sizeof(*types))
 
