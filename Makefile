@@ -39,6 +39,10 @@ bench-runtime: all
 bench-pyspark: all
 	@bench/pyspark.sh
 
+# The stress set in a loop, two programs at a time, for STRESS_SECONDS (600); the last line is "N passed, N failed".
+stress: all
+	@tests/stress/run.sh $(or $(STRESS_SECONDS),600)
+
 fuzz: all
 	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
 
@@ -55,4 +59,4 @@ install: all
 clean:
 	rm -rf build build-asan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark stress fuzz docs format install clean

@@ -5,6 +5,7 @@
 #   style       scripts, formatting, layers
 #   unit, …     meson's tests, under the sanitizers where they can be built so
 #   conformance programs natively against programs under the runtime
+#   stress      the stress set for twenty seconds; `make stress` is ten minutes
 #   tamper, crash, e2e, example    scripts that print "ok NAME" and "not ok NAME: why" and end with "N passed, N failed"
 # check.sh PART...: only these parts.
 set -uo pipefail
@@ -112,6 +113,8 @@ if part unit; then
 fi
 
 part conformance && script conformance 600 tests/conformance/run.sh
+
+part stress && script stress 200 tests/stress/run.sh 20
 
 for kind in tamper crash e2e; do
 	part "$kind" || continue

@@ -30,6 +30,11 @@ for kind in '' static/; do
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
 	t "${n}storm" -- "$b/${kind}storm"
+	t "${n}crowd" -- "$b/${kind}crowd"
+	t "${n}leaks" -- "$b/${kind}leaks" 100
+	t "${n}forkstorm" -- "$b/${kind}forkstorm" 10
+	t "${n}overflow" -- "$b/${kind}overflow"
+	t "${n}scarce" -- "$b/${kind}scarce"
 	for what in open names rename attr io; do
 		t "${n}posix-$what" -- "$b/${kind}posix_$what"
 	done
@@ -49,6 +54,8 @@ t static-pie-signals -- "$b/static-pie/signals"
 t musl-args -s 'exit 5' -- "$b/musl/args" 5 x
 t musl-death-mainfirst -- "$b/musl/death" mainfirst
 t musl-storm -- "$b/musl/storm"
+t hostile -- "$b/hostile" 1 100 "$b/static/args"
+t hostile-shared -- "$b/hostile" 1 60 /bin/true
 t relative-path -s 'exit 1' -- sh -c 'cp "$1" prog && ./prog 1 by-relative-path' sh "$b/args"
 t stdin -i "$p/shell/pipeline.sh" -- sha256sum
 t not-found -s 'exit 127' -- sh -c 'absent-command 2>/dev/null'
