@@ -17,6 +17,7 @@
 
 #define SYS_USER_DISPATCH_CODE 2
 #define SYSCALL_LEN 2
+#define EXIT_JUMP_LEN 2 /* jmp *%rcx, the last of scone_exit */
 #define RFLAGS_CLEARED ((1u << 10) | (1u << 8) | (1u << 16)) /* DF, TF, RF */
 
 extern const char scone_lean_syscall[], scone_lean_end[], scone_exit[], scone_exit_end[], scone_safe_start[],
@@ -343,6 +344,8 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 
 	if (between(k->g[G_RIP], (const char *)scone_entry, scone_lean_end))
 		leave_lean(t, k);
+	else if (fault && k->g[G_RIP] == (uint64_t)scone_exit_end - EXIT_JUMP_LEN)
+		k->g[G_RIP] = k->g[G_RCX]; /* no address at all: the fault of who wanted to go on there */
 	ip = k->g[G_RIP];
 	in_runtime = fs == t->host_fs || (ip >= runtime.text_start && ip < runtime.text_end);
 
