@@ -49,6 +49,7 @@ class Harness:
             sys.exit(f"suites: {shlex.split(self.under)[0]} is not built (make)")
         self.cache = os.path.join(self.out, "cache")
         self.work = tempfile.mkdtemp(prefix="s.", dir=os.environ.get("TMPDIR", "/tmp"))
+        os.chmod(self.work, 0o755)  # some tests go on as another user
         self.numbers = {}
         self.lock = threading.Lock()
         self.started = time.monotonic()
