@@ -224,6 +224,24 @@ static int take_level(
 	return 0;
 }
 
+/* A platform below every level is behind all that Intel lists: no better than the worst of them, and everything that is advised there is advised to it. */
+static int take_no_level(
+	const struct intel_document *info, struct intel_tcb *ret, struct verdict *v, struct error *err)
+{
+	struct intel_tcb ignored;
+	enum tcb_status status = TCB_OUT_OF_DATE;
+
+	for (size_t i = 0; i < info->levels.count; i++) {
+		if (take_level(&info->levels.level[i], &ignored, v, err) < 0)
+			return -1;
+		if (info->levels.level[i].status > status)
+			status = info->levels.level[i].status;
+	}
+	v->tcb_unlisted = true;
+	*ret = (struct intel_tcb){status, 0};
+	return 0;
+}
+
 int intel_tcb_match(const struct intel_document *info, const struct intel_pck *pck,
 	const uint8_t *tee_tcb_svn, struct intel_tcb *ret, struct verdict *v, struct error *err)
 {
@@ -238,14 +256,15 @@ int intel_tcb_match(const struct intel_document *info, const struct intel_pck *p
 			(!tee_tcb_svn || reached(tee_tcb_svn, l->tdx, from)))
 			return take_level(l, ret, v, err);
 	}
+	if (info->levels.count > 0)
+		return take_no_level(info, ret, v, err);
 	hex_encode(pck->component_svn, COMPONENTS, sgx);
 	if (tee_tcb_svn)
 		hex_encode(tee_tcb_svn, COMPONENTS, tdx);
 	return evidence_refuse(err, CHECK_TCB_LEVEL,
-		"TCB of the platform is components %s, PCE %u%s%s, wanted at least one of the %zu levels of "
-		"the "
-		"TCB info",
-		sgx, pck->pce_svn, tee_tcb_svn ? ", TDX " : "", tdx, info->levels.count);
+		"TCB of the platform is components %s, PCE %u%s%s, wanted TCB info with levels to compare it "
+		"with: seen none",
+		sgx, pck->pce_svn, tee_tcb_svn ? ", TDX " : "", tdx);
 }
 
 static int match_svn(const struct intel_levels *levels, unsigned int svn, struct intel_tcb *ret,

@@ -63,7 +63,8 @@ struct intel_tcb {
 	uint64_t date;
 };
 
-/* The first level that the platform reaches. tee_tcb_svn: of the TD report; NULL for SGX. CHECK_TCB_LEVEL if it reaches none. */
+/* The first level that the platform reaches. tee_tcb_svn: of the TD report; NULL for SGX. A platform that reaches none is OutOfDate, or what is worse
+ * among the levels, with all their advisories, and v->tcb_unlisted is set. CHECK_TCB_LEVEL if there are no levels. */
 MUST_USE int intel_tcb_match(const struct intel_document *info, const struct intel_pck *pck,
 	const uint8_t *tee_tcb_svn, struct intel_tcb *ret, struct verdict *v, struct error *err);
 /* The TDX module of the report: known, signed and attributed as it should be, and its level. A module of version 0 has none: status

@@ -46,11 +46,10 @@ static int check_attributes(const struct td_report *r, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(attributes_known); i++)
 		if (r->td_attributes[i] & ~attributes_known[i])
-			return evidence_refuse_bytes(err, CHECK_ATTRIBUTES,
-				"quote: attributes of the TD have an unknown bit, the known ones being in "
-				"the "
-				"second value: seen",
-				r->td_attributes, attributes_known, sizeof(attributes_known));
+			return evidence_refuse(err, CHECK_ATTRIBUTES,
+				"quote: byte %zu of the TD's attributes is 0x%02x, wanted no bits but those "
+				"of 0x%02x",
+				i, r->td_attributes[i], attributes_known[i]);
 	return 0;
 }
 

@@ -95,7 +95,8 @@ json_t *verdict_json(const struct verdict *v)
 
 	if (!j)
 		return NULL;
-	rc = set_number_if(j, "tcb_date", v->tcb_date) | set_advisories(v, j) |
+	rc = (v->tcb_unlisted ? json_object_set_new(j, "tcb_unlisted", json_true()) : 0) |
+	     set_number_if(j, "tcb_date", v->tcb_date) | set_advisories(v, j) |
 	     set_hex_if(j, "measurement", v->measurement, sizeof(v->measurement)) |
 	     set_hex_if(j, "signer", v->signer, sizeof(v->signer)) |
 	     set_number_if(j, "isvprodid", v->isvprodid) | set_number_if(j, "isvsvn", v->isvsvn) |

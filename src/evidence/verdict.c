@@ -145,8 +145,10 @@ int verdict_judge(const struct verdict *v, const struct tolerances *t, struct er
 	missing = needs[v->tcb_status] & ~t->set;
 	if (missing)
 		return evidence_refuse(err, CHECK_TCB_STATUS,
-			"TCB status is %s, wanted UpToDate, or tolerated:%s%s%s",
-			tcb_status_name(v->tcb_status), missing & TOLERATE_OUTDATED ? " outdated-tcb" : "",
+			"TCB status is %s%s, wanted UpToDate, or tolerated:%s%s%s",
+			tcb_status_name(v->tcb_status),
+			v->tcb_unlisted ? " (below every level that the maker lists)" : "",
+			missing & TOLERATE_OUTDATED ? " outdated-tcb" : "",
 			missing & TOLERATE_CONFIGURATION ? " insecure-configuration" : "",
 			missing & TOLERATE_SW_HARDENING ? " software-hardening-needed" : "");
 	for (size_t i = 0; i < v->advisory_count; i++)

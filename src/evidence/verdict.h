@@ -99,6 +99,7 @@ struct verdict {
 	uint64_t issued_at; /* seconds since 1970, as the platform claims; 0: does not say */
 	enum tcb_status tcb_status;
 	uint64_t tcb_date; /* of the TCB level that was matched; 0: none */
+	bool tcb_unlisted; /* the platform is below every TCB level that its maker lists; tcb_status says what that makes of it */
 	uint64_t
 		valid_until; /* the first moment at which some certificate, CRL or collateral that was used expires; 0: no such */
 	char advisories[ADVISORY_MAX][ADVISORY_NAME_MAX]; /* "INTEL-SA-00614"; sorted, each once */
