@@ -1,18 +1,54 @@
 #include "crypto/init.h"
 
+#include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static EVP_MD *md_sha256, *md_sha384;
 static EVP_CIPHER *cipher_aes_256_gcm;
 
+static void wiping_free(void *p, const char *file, int line)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *plain_malloc(size_t n, const char *file, int line)
+{
+	return n ? malloc(n) : NULL;
+}
+
+/* As CRYPTO_realloc: no bytes is a free, no block a malloc; on failure the old block stays. */
+static void *wiping_realloc(void *p, size_t n, const char *file, int line)
+{
+	size_t old = p ? malloc_usable_size(p) : 0;
+	void *ret = n ? malloc(n) : NULL;
+
+	if (n && !ret)
+		return NULL;
+	if (ret && old)
+		memcpy(ret, p, old < n ? old : n);
+	wiping_free(p, file, line);
+	return ret;
+}
+
+void crypto_wipe_freed(void)
+{
+	/* Refused when OpenSSL has memory already: its frees are then as they were. */
+	CRYPTO_set_mem_functions(plain_malloc, wiping_realloc, wiping_free);
+}
+
 static void start(void)
 {
+	crypto_wipe_freed();
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
 		abort();
 	md_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "crypto/init.h"
 #include "host/secret_arena.h"
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -48,6 +49,7 @@ int key_heap_start(struct error *err)
 {
 	void *probe, *heap;
 
+	crypto_wipe_freed();
 	if (CRYPTO_secure_malloc_init(HEAP_SIZE, HEAP_LEAST) == 0)
 		return error_set(err, ERR_NOMEM, "no heap of %d bytes for private keys", HEAP_SIZE);
 	probe = OPENSSL_secure_malloc(HEAP_LEAST);

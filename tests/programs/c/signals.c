@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -18,10 +19,15 @@
 static volatile sig_atomic_t hits, last_code, last_value, nested, depth_seen;
 static volatile pid_t last_pid;
 
+/* The same where another process sees it. */
+static volatile int *taken;
+
 static void count(int s)
 {
 	(void)s;
 	hits++;
+	if (taken)
+		++*taken;
 }
 
 static void info(int s, siginfo_t *si, void *uc)
@@ -226,11 +232,14 @@ static void interrupted(void)
 	/* With SA_RESTART a read goes on, poll and nanosleep still do not. */
 	handle(SIGUSR1, count, SA_RESTART);
 	hits = 0;
+	taken = mmap(NULL, sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	k = fork();
 	if (k == 0) {
 		for (int i = 0; i < 3; i++) {
 			usleep(15000);
 			kill(getppid(), SIGUSR1);
+			while (*taken <= i)
+				usleep(1000);
 		}
 		usleep(15000);
 		(void)!write(p[1], "r", 1);
