@@ -172,9 +172,11 @@ def go_load(s, port):
 
 @contextlib.contextmanager
 def compiled(s):
-    """The project's build directory is made once; every time starts without objects. gVisor's writes stay in its memory."""
-    directory = os.path.join(s.directory, "compile")
-    output(["meson", "setup", directory, ROOT])
+    """A copy of the project, since others may be changing it, is set up once; every time starts without objects. gVisor's writes stay in its
+    memory."""
+    directory, source = (os.path.join(s.directory, name) for name in ("compile", "source"))
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns("build", "build-*", ".*", "__pycache__"), dirs_exist_ok=True)
+    output(["meson", "setup", directory, source])
 
     def measure(side):
         output(["ninja", "-C", directory, "-t", "clean"])

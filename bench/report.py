@@ -25,8 +25,10 @@ def head(m):
 
 
 def pairs(native, other):
-    """(median of the rounds' ratios, median of the rounds' differences): a pair of one round has seen the same moment of the machine."""
-    return (statistics.median(o / n for n, o in zip(native, other)), statistics.median(o - n for n, o in zip(native, other)))
+    """(median of the rounds' ratios, median of the rounds' differences): a pair of one round has seen the same moment of the machine. Rounds that
+    the other side was left out of (None) do not count."""
+    both = [(n, o) for n, o in zip(native, other) if o is not None]
+    return statistics.median(o / n for n, o in both), statistics.median(o - n for n, o in both)
 
 
 def write_json(path, value):

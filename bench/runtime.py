@@ -1,8 +1,8 @@
 """Native, the runtime and gVisor on the same work, in one run: each round measures all sides of a line, beginning with another one each round.
 
 runtime.py SCONE HELPERS RESULTS [NAME...]: the command line program, the directory of the helper programs, the directory for runtime.json and
-runtime.png, and patterns of the names of lines to measure (all). --list prints the names. BENCH_ROUNDS: rounds after one to warm up (5).
-BENCH_GVISOR=no leaves gVisor out.
+runtime.png, and patterns of the names of lines to measure (all). --list prints the names. BENCH_ROUNDS: rounds after one to warm up (7); gVisor, which
+is many times slower, takes part in every third. BENCH_GVISOR=no leaves it out.
 
 A figure is the median of its rounds; a ratio to native is the median of the rounds' ratios, "more" that of their differences. In the units ms and ns
 less is better, in 1/s more. Bounds are what the project wants to keep; that one is not kept is a result and no failure. Load comes from native
@@ -24,7 +24,8 @@ from lines import LINES, Setting
 from process import Failed
 from sides import GVISOR, NATIVE, RUN, Sides
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+GVISOR_EVERY = 3
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 
 
 def progress(text):
@@ -32,7 +33,7 @@ def progress(text):
 
 
 def measure(line, setting):
-    """The figures of a line: {side: [figure of each round]} and {side: why it has none}."""
+    """The figures of a line: {side: [figure of each round, None where it was left out]} and {side: why it has none}."""
     figures, reasons = {}, {}
     sides = [name for name in setting.sides.names if not (name == GVISOR and line.peer)]
     if GVISOR not in sides:
@@ -51,7 +52,8 @@ def measure(line, setting):
         for i in range(rounds):
             turn = i % len(sides)
             for side in sides[turn:] + sides[:turn]:
-                figures[side].append(side_figure(side))
+                taken = side != GVISOR or i % GVISOR_EVERY == 0
+                figures[side].append(side_figure(side) if taken else None)
     return figures, reasons
 
 
@@ -62,7 +64,7 @@ def cost(line, ratio):
 
 def result(line, figures, reasons):
     r = {"name": line.name, "text": line.text, "unit": line.unit, "figures": figures, "reasons": reasons,
-         "median": {side: statistics.median(v) for side, v in figures.items()}, "ratio": {}, "more": {}}
+         "median": {side: statistics.median(x for x in v if x is not None) for side, v in figures.items()}, "ratio": {}, "more": {}}
     for side in figures:
         if side != NATIVE:
             r["ratio"][side], r["more"][side] = report.pairs(figures[NATIVE], figures[side])
@@ -96,7 +98,8 @@ def run(setting, chosen, head_line):
     """Measure, and print as it goes; the results of all lines."""
     results, notes = [], []
     print(head_line)
-    print(f"medians of {ROUNDS} alternating rounds after one to warm up; peer: gVisor, {setting.sides.version or setting.sides.reason}")
+    print(f"medians of {ROUNDS} alternating rounds after one to warm up; the peer, gVisor, in every third: "
+          f"{setting.sides.version or setting.sides.reason}")
     print(HEAD, flush=True)
     for n, line in enumerate(chosen):
         began = time.monotonic()
