@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include "core/secret.h"
 #include "crypto/hash.h"
 #include "crypto/init.h"
@@ -91,5 +92,68 @@ int aead_open(const uint8_t key[AEAD_KEY_LEN], const void *aad, size_t aad_len, 
 			n);
 	}
 	out->len += text_len;
+	return 0;
+}
+
+struct aead {
+	EVP_CIPHER_CTX *c;
+};
+
+int aead_new(const uint8_t key[AEAD_KEY_LEN], struct aead **ret, struct error *err)
+{
+	static const uint8_t nonce[AEAD_NONCE_LEN];
+	struct aead *a = malloc(sizeof(*a));
+
+	if (!a)
+		return error_set(err, ERR_NOMEM, "no memory for a cipher");
+	a->c = EVP_CIPHER_CTX_new();
+	if (!a->c || EVP_EncryptInit_ex2(a->c, crypto_aes_256_gcm(), key, nonce, NULL) != 1) {
+		aead_free(a);
+		return crypto_error(err, ERR_CRYPTO, "AES-GCM could not be set up");
+	}
+	*ret = a;
+	return 0;
+}
+
+void aead_free(struct aead *a)
+{
+	if (a)
+		EVP_CIPHER_CTX_free(a->c);
+	free(a);
+}
+
+int aead_seal_at(struct aead *a, const uint8_t nonce[AEAD_NONCE_LEN], const void *aad, size_t aad_len,
+	const void *p, size_t n, void *out, uint8_t ret_tag[AEAD_TAG_LEN])
+{
+	uint8_t tail[AEAD_TAG_LEN];
+	int len = 0, last = 0;
+
+	if (n > INT_MAX || aad_len > INT_MAX)
+		return -1;
+	if (EVP_CipherInit_ex2(a->c, NULL, NULL, nonce, 1, NULL) != 1 || !feed_aad(a->c, aad, aad_len) ||
+		EVP_EncryptUpdate(a->c, out, &len, p, (int)n) != 1 || (size_t)len != n ||
+		EVP_EncryptFinal_ex(a->c, tail, &last) != 1 ||
+		EVP_CIPHER_CTX_ctrl(a->c, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_LEN, ret_tag) != 1) {
+		ERR_clear_error();
+		return -1;
+	}
+	return 0;
+}
+
+int aead_open_at(struct aead *a, const uint8_t nonce[AEAD_NONCE_LEN], const void *aad, size_t aad_len,
+	const void *p, size_t n, void *out, const uint8_t tag[AEAD_TAG_LEN])
+{
+	uint8_t tail[AEAD_TAG_LEN];
+	int len = 0, last = 0;
+
+	if (n > INT_MAX || aad_len > INT_MAX)
+		return -1;
+	if (EVP_CipherInit_ex2(a->c, NULL, NULL, nonce, 0, NULL) != 1 || !feed_aad(a->c, aad, aad_len) ||
+		EVP_DecryptUpdate(a->c, out, &len, p, (int)n) != 1 || (size_t)len != n ||
+		EVP_CIPHER_CTX_ctrl(a->c, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_LEN, (void *)(uintptr_t)tag) != 1 ||
+		EVP_DecryptFinal_ex(a->c, tail, &last) != 1) {
+		ERR_clear_error();
+		return -1;
+	}
 	return 0;
 }

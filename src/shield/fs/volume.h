@@ -90,9 +90,10 @@ struct volume_env {
 	/* n bytes that nobody can guess or repeat, also after fork and after a restored machine image. 0 or -errno. */
 	int (*random)(void *ctx, void *p, size_t n);
 
-	/* NULL: one thread of one process only. lock answers 0, or -EOWNERDEAD: the lock is held now, and a former holder in exclusive
-	 * mode died with it; the engine repairs and goes on. A holder in shared mode that dies must be noticed by the implementation
-	 * and simply no longer counts. A holder never takes the same lock twice. An implementation may treat shared as exclusive. */
+	/* NULL: one thread of one process only. lock answers 0, or -EOWNERDEAD: a former holder in exclusive mode died with it, and the lock is
+	 * held now, exclusively whatever mode was asked for; the engine repairs and goes on. A holder in shared mode that dies must be
+	 * noticed by the implementation and simply no longer counts. A holder never takes the same lock twice. An implementation may
+	 * treat shared as exclusive. */
 	int (*lock)(void *ctx, struct volume_lock *l, enum volume_lock_mode mode);
 	void (*unlock)(void *ctx, struct volume_lock *l, enum volume_lock_mode mode);
 
