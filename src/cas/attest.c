@@ -52,7 +52,9 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 	}
 	if (attest_rule_check(s.doc, svc, v, err))
 		goto out;
-	rc = configure_service(&s, svc, ret, err);
+	rc = sessions_renew(ctx->store, &s, ctx->now, err);
+	if (!rc)
+		rc = configure_service(&s, svc, ret, err);
 out:
 	stored_session_free(&s);
 	return rc;

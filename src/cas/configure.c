@@ -1,19 +1,46 @@
+#include <stdlib.h>
 #include <string.h>
 #include "cas/configure.h"
+#include "cas/vault_key.h"
 #include "policy/template.h"
+
+#define PARTS_MAX (256 * 1024) /* all forms of one key or certificate */
 
 struct work {
 	const struct stored_session *s;
 	const struct service *svc;
 	struct service_config *out;
 	size_t left; /* of CONFIGURE_BYTES_MAX */
+	struct buf *
+		parts; /* by index of the secret: forms of keys and certificates, made when first asked for */
+	struct error failed; /* text not empty: why one could not be made */
 };
+
+/* What templates and the runtime get of a secret: its bytes, or its parts. NULL: no such secret, or w->failed. */
+static const struct secret_spec *value_of(
+	struct work *w, const char *name, size_t len, const void **ret, size_t *ret_len)
+{
+	const struct session *doc = w->s->doc;
+	const struct secret_spec *spec = session_secret(doc, name, len);
+	struct buf *parts;
+
+	if (!spec)
+		return NULL;
+	if (spec->kind <= SECRET_BINARY)
+		return vault_lookup(doc, &w->s->vault, name, len, ret, ret_len);
+	parts = &w->parts[spec - doc->secrets];
+	if (!parts->len && vault_key_parts(doc, &w->s->vault, spec, parts, &w->failed)) {
+		buf_reset(parts);
+		return NULL;
+	}
+	*ret = parts->data;
+	*ret_len = parts->len;
+	return spec;
+}
 
 static bool lookup(void *arg, const char *name, size_t len, struct template_value *ret)
 {
-	const struct work *w = arg;
-	const struct secret_spec *spec =
-		vault_lookup(w->s->doc, &w->s->vault, name, len, &ret->value, &ret->len);
+	const struct secret_spec *spec = value_of(arg, name, len, &ret->value, &ret->len);
 
 	if (!spec)
 		return false;
@@ -111,8 +138,7 @@ static int add_secret(struct work *w, const char *name, struct error *err)
 {
 	const void *value;
 	size_t len;
-	const struct secret_spec *spec =
-		vault_lookup(w->s->doc, &w->s->vault, name, strlen(name), &value, &len);
+	const struct secret_spec *spec = value_of(w, name, strlen(name), &value, &len);
 	struct config_secret *s;
 
 	if (!spec)
@@ -150,11 +176,21 @@ static int add_warnings(struct work *w, struct error *err)
 	return text && service_config_add_warning(w->out, text) ? no_memory(err) : 0;
 }
 
+static int fill(struct work *w, struct error *err)
+{
+	const struct session *doc = w->s->doc;
+	const struct image *image = w->svc->image_name ? session_image(doc, w->svc->image_name) : NULL;
+
+	if (add_arguments(w, err) || add_environment(w, err) || add_warnings(w, err))
+		return -1;
+	return image && (add_files(w, image, err) || add_secrets(w, image, err)) ? -1 : 0;
+}
+
 int configure_service(const struct stored_session *s, const struct service *svc, struct service_config *ret,
 	struct error *err)
 {
 	struct work w = {.s = s, .svc = svc, .out = ret, .left = CONFIGURE_BYTES_MAX};
-	const struct image *image = svc->image_name ? session_image(s->doc, svc->image_name) : NULL;
+	int rc;
 
 	ret->session = strdup(s->doc->name);
 	ret->service = strdup(svc->name);
@@ -162,11 +198,18 @@ int configure_service(const struct stored_session *s, const struct service *svc,
 	ret->pwd = strdup(svc->pwd);
 	ret->allow_unmeasured = svc->allow_unmeasured;
 	ret->allow_generated = svc->allow_generated;
-	if (!ret->session || !ret->service || !ret->mode || !ret->pwd)
+	w.parts = calloc(s->doc->secret_count + 1, sizeof(*w.parts));
+	if (!ret->session || !ret->service || !ret->mode || !ret->pwd || !w.parts) {
+		free(w.parts);
 		return no_memory(err);
-	if (add_arguments(&w, err) || add_environment(&w, err) || add_warnings(&w, err))
-		return -1;
-	if (image && (add_files(&w, image, err) || add_secrets(&w, image, err)))
-		return -1;
-	return 0;
+	}
+	for (size_t i = 0; i < s->doc->secret_count; i++)
+		buf_init_secret(&w.parts[i], PARTS_MAX);
+	rc = fill(&w, err);
+	if (rc && w.failed.text[0] && err)
+		*err = w.failed;
+	for (size_t i = 0; i < s->doc->secret_count; i++)
+		buf_free(&w.parts[i]);
+	free(w.parts);
+	return rc;
 }

@@ -3,7 +3,9 @@
 #include <string.h>
 #include "cas/session_record.h"
 #include "cas/sessions.h"
+#include "cas/vault_key.h"
 #include "core/encode.h"
+#include "core/log.h"
 #include "crypto/x509.h"
 
 void stored_session_init(struct stored_session *s)
@@ -198,7 +200,7 @@ static int make_next(struct change *c, struct diag *d, struct error *err)
 	if (session_hash(c->doc, c->next.creator, c->next.hash, err) || check_hash_is_new(c, err))
 		return -1;
 	warn_creator(c, d);
-	return vault_make(c->doc, c->exists ? &c->current.vault : NULL, &c->next.vault, err);
+	return vault_make(c->doc, c->exists ? &c->current.vault : NULL, c->u->now, &c->next.vault, err);
 }
 
 static int store_next(struct change *c, struct error *err)
@@ -277,6 +279,34 @@ out:
 	stored_session_free(&c.next);
 	session_free(c.doc);
 	return rc;
+}
+
+int sessions_renew(struct sealed_store *ss, struct stored_session *s, uint64_t now, struct error *err)
+{
+	struct session_head head = {.state = RECORD_LIVE};
+	struct error why = {0};
+	struct buf record;
+	bool changed;
+
+	if (vault_key_certify(s->doc, &s->vault, now, &changed, err))
+		return -1;
+	if (!changed)
+		return 0;
+	memcpy(head.hash, s->hash, SESSION_HASH_LEN);
+	buf_init_secret(&record, SEALED_CONTENT_MAX);
+	if (session_record_encode(&head, &s->vault, now, &record, &why) ||
+		sealed_store_apply(ss,
+			&(struct sealed_change){.table = TABLE_SESSION,
+				.name = s->doc->name,
+				.content = record.data,
+				.len = record.len},
+			1, &why))
+		log_warn("session \"%s\": its renewed certificates are not stored: %s", s->doc->name,
+			why.text);
+	else
+		log_info("session \"%s\": certificates renewed", s->doc->name);
+	buf_free(&record);
+	return 0;
 }
 
 /* The changes that a deletion makes: one a version of this life, one for the name. */

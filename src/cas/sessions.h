@@ -32,6 +32,11 @@ void stored_session_free(struct stored_session *s); /* wipes; idempotent */
 MUST_USE int sessions_load(struct sealed_store *ss, const char *name, const uint8_t *hash,
 	struct stored_session *ret, struct error *err);
 
+/* Make certificates anew that are due (vault_key.h), and store them. Without a store that can be written the new ones are in s only: the service
+ * that starts now has good ones, and the next start tries again. */
+MUST_USE int sessions_renew(
+	struct sealed_store *ss, struct stored_session *s, uint64_t now, struct error *err);
+
 struct upload {
 	const char *text;
 	size_t len;

@@ -1,11 +1,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cas/vault.h"
+#include "cas/vault_key.h"
+#include "crypto/key.h"
 #include "crypto/hash.h"
 
 #define VAULT_VERSION 1
 #define ASCII_FIRST 0x21
 #define ASCII_LAST 0x7e
+#define KEY_BYTES 2048 /* of a key or certificate, about */
 
 void vault_init(struct vault *v)
 {
@@ -94,53 +97,105 @@ static const struct vault_value *find(const struct vault *v, const char *name, s
 	return NULL;
 }
 
+static uint8_t detail_of(const struct secret_spec *spec)
+{
+	if (spec->kind == SECRET_ASCII)
+		return (uint8_t)spec->alphabet;
+	return spec->kind == SECRET_PRIVATE_KEY && spec->migrate;
+}
+
+struct vault_value *vault_slot(struct vault *v, const struct secret_spec *spec, struct error *err)
+{
+	struct vault_value *list;
+
+	for (size_t i = 0; i < v->count; i++)
+		if (!strcmp(v->values[i].name, spec->name))
+			return &v->values[i];
+	list = realloc(v->values, (v->count + 1) * sizeof(*list));
+	if (list)
+		v->values = list;
+	if (!list || !(list[v->count].name = strdup(spec->name))) {
+		error_set(err, ERR_NOMEM, "out of memory for %zu secrets", v->count + 1);
+		return NULL;
+	}
+	list[v->count].kind = spec->kind;
+	list[v->count].detail = detail_of(spec);
+	list[v->count].value = (struct secret){0};
+	return &list[v->count++];
+}
+
+/* A kept private key must be of the type that is asked for now. */
+static bool is_of_type(const struct secret *pem, enum key_type wanted)
+{
+	enum key_type type;
+	EVP_PKEY *k = NULL;
+	bool ret = false;
+
+	if (!key_from_pem((const char *)pem->data, pem->len, &k, NULL))
+		ret = !key_type_of(k, &type) && type == wanted;
+	EVP_PKEY_free(k);
+	return ret;
+}
+
 static bool keeps(const struct vault_value *old, const struct secret_spec *spec)
 {
-	return old && old->kind == spec->kind && old->value.len == spec->size &&
-	       (spec->kind != SECRET_ASCII || old->alphabet == spec->alphabet);
+	if (!old || old->kind != spec->kind)
+		return false;
+	if (spec->kind == SECRET_PRIVATE_KEY)
+		return old->detail && spec->migrate && is_of_type(&old->value, spec->key_type);
+	return old->value.len == spec->size && old->detail == detail_of(spec);
 }
 
 static int make_one(
 	const struct secret_spec *spec, const struct vault *old, struct vault *v, struct error *err)
 {
 	const struct vault_value *kept = find(old, spec->name, strlen(spec->name));
-	struct vault_value *value = &v->values[v->count];
+	struct vault_value *value = vault_slot(v, spec, err);
 
-	value->kind = spec->kind;
-	value->alphabet = spec->alphabet;
-	value->name = strdup(spec->name);
-	if (!value->name)
-		return error_set(err, ERR_NOMEM, "out of memory");
-	v->count++;
-	return keeps(kept, spec) ? secret_set(&value->value, kept->value.data, kept->value.len, err)
-				 : generate(spec, &value->value, err);
+	if (!value)
+		return -1;
+	if (keeps(kept, spec))
+		return secret_set(&value->value, kept->value.data, kept->value.len, err);
+	if (spec->kind == SECRET_PRIVATE_KEY)
+		return vault_key_generate(spec, &value->value, err);
+	return generate(spec, &value->value, err);
 }
 
-int vault_make(const struct session *s, const struct vault *old, struct vault *ret, struct error *err)
+/* About what a generated value takes. */
+static uint64_t bytes_of(const struct secret_spec *spec)
+{
+	if (spec->has_value || spec->kind == SECRET_PUBLIC_KEY)
+		return 0;
+	return spec->kind <= SECRET_BINARY ? spec->size : KEY_BYTES;
+}
+
+int vault_make(
+	const struct session *s, const struct vault *old, uint64_t now, struct vault *ret, struct error *err)
 {
 	struct vault v = {0};
 	uint64_t total = 0;
+	bool changed;
 
 	for (size_t i = 0; i < s->secret_count; i++)
-		total += s->secrets[i].has_value ? 0 : s->secrets[i].size;
+		total += bytes_of(&s->secrets[i]);
 	if (total > VAULT_BYTES_MAX)
 		return error_set(err, ERR_LIMIT,
 			"session \"%s\": its generated secrets are %llu bytes together, at most %d are "
 			"allowed",
 			s->name, (unsigned long long)total, VAULT_BYTES_MAX);
-	v.values = calloc(s->secret_count + 1, sizeof(*v.values));
-	if (!v.values)
-		return error_set(err, ERR_NOMEM, "out of memory for %zu secrets", s->secret_count);
 	for (size_t i = 0; i < s->secret_count; i++) {
-		if (s->secrets[i].has_value)
+		if (s->secrets[i].has_value || s->secrets[i].kind > SECRET_PRIVATE_KEY)
 			continue;
-		if (make_one(&s->secrets[i], old, &v, err)) {
-			vault_free(&v);
-			return -1;
-		}
+		if (make_one(&s->secrets[i], old, &v, err))
+			goto fail;
 	}
+	if (vault_key_certify(s, &v, now, &changed, err))
+		goto fail;
 	*ret = v;
 	return 0;
+fail:
+	vault_free(&v);
+	return -1;
 }
 
 int vault_encode(const struct vault *v, struct buf *out, struct error *err)
@@ -151,7 +206,7 @@ int vault_encode(const struct vault *v, struct buf *out, struct error *err)
 		const struct vault_value *value = &v->values[i];
 
 		buf_put_u8(out, (uint8_t)value->kind);
-		buf_put_u8(out, (uint8_t)value->alphabet);
+		buf_put_u8(out, value->detail);
 		buf_put_block(out, value->name, strlen(value->name));
 		buf_put_block(out, value->value.data, value->value.len);
 	}
@@ -162,15 +217,15 @@ int vault_encode(const struct vault *v, struct buf *out, struct error *err)
 static int decode_one(struct rd *r, struct vault *v, struct error *err)
 {
 	struct vault_value *value = &v->values[v->count];
-	uint8_t kind = rd_u8(r), alphabet = rd_u8(r);
+	uint8_t kind = rd_u8(r), detail = rd_u8(r);
 	size_t name_len = 0, len = 0;
 	const uint8_t *name = rd_block(r, 4096, &name_len);
 	const uint8_t *data = rd_block(r, VAULT_BYTES_MAX, &len);
 
-	if (r->failed || kind > SECRET_BINARY || alphabet > ALPHABET_HEX || memchr(name, '\0', name_len))
+	if (r->failed || kind > SECRET_X509_CA || detail > ALPHABET_HEX || memchr(name, '\0', name_len))
 		return error_set(err, ERR_INPUT, "secret %zu of a stored session is malformed", v->count);
 	value->kind = kind;
-	value->alphabet = alphabet;
+	value->detail = detail;
 	value->name = strndup((const char *)name, name_len);
 	if (!value->name)
 		return error_set(err, ERR_NOMEM, "out of memory");

@@ -42,6 +42,26 @@ int key_generate(enum key_type type, EVP_PKEY **ret, struct error *err)
 	return 0;
 }
 
+int key_type_of(EVP_PKEY *k, enum key_type *ret)
+{
+	static const struct {
+		enum key_type type;
+		int id, bits;
+	} types[] = {{KEY_ED25519, EVP_PKEY_ED25519, 256}, {KEY_P256, EVP_PKEY_EC, 256},
+		{KEY_P384, EVP_PKEY_EC, 384}, {KEY_RSA2048, EVP_PKEY_RSA, 2048},
+		{KEY_RSA3072, EVP_PKEY_RSA, 3072}};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (EVP_PKEY_get_base_id(k) != types[i].id)
+			continue;
+		if (types[i].id != EVP_PKEY_ED25519 && EVP_PKEY_get_bits(k) != types[i].bits)
+			continue;
+		*ret = types[i].type;
+		return 0;
+	}
+	return -1;
+}
+
 /* Move what a memory BIO holds to out. OpenSSL wipes memory BIOs itself. */
 static int take_bio(BIO *bio, struct buf *out, struct error *err)
 {

@@ -21,6 +21,8 @@
 
 enum key_type { KEY_ED25519, KEY_P256, KEY_P384, KEY_RSA2048, KEY_RSA3072 };
 
+/* -1: none of these. */
+int key_type_of(EVP_PKEY *k, enum key_type *ret);
 MUST_USE int key_generate(enum key_type type, EVP_PKEY **ret, struct error *err);
 MUST_USE int key_to_pem(EVP_PKEY *k, struct buf *out,
 	struct error *err); /* unencrypted PKCS#8 PEM; out should be a secret buf */

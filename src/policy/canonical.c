@@ -131,17 +131,56 @@ static void put_image(struct buf *b, const struct image *im)
 	buf_putc(b, '}');
 }
 
+/* dns and san are one list, in the order of the document. */
+static void put_san(struct buf *b, const struct secret_spec *s)
+{
+	put_key(b, "san");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < s->name_count; i++) {
+		put_comma(b);
+		buf_printf(b, "\"%s:%s\"", s->names[i].is_ip ? "ip" : "dns", s->names[i].text);
+	}
+	buf_putc(b, ']');
+}
+
 static void put_secret(struct buf *b, const struct secret_spec *s)
 {
+	static const char *const key_types[] = {"Ed25519", "P-256", "P-384", "RSA-2048", "RSA-3072"};
+	bool made = !s->has_value;
+
 	put_comma(b);
 	buf_putc(b, '{');
-	if (!s->has_value && s->alphabet != ALPHABET_PRINTABLE)
+	if (made && s->alphabet != ALPHABET_PRINTABLE)
 		put_text(b, "alphabet", s->alphabet == ALPHABET_HEX ? "hex" : "alphanumeric");
+	if (made && s->common_name)
+		put_text(b, "common_name", s->common_name);
+	if (made && s->endpoint != ENDPOINT_NONE)
+		put_text(b, "endpoint", s->endpoint == ENDPOINT_SERVER ? "server" : "client");
+	if (s->export_public) {
+		put_key(b, "export_public");
+		buf_puts(b, "true");
+	}
+	if (s->issuer)
+		put_text(b, "issuer", s->issuer);
+	if (made && s->kind == SECRET_PRIVATE_KEY && s->key_type != KEY_P256)
+		put_text(b, "key_type", key_types[s->key_type]);
 	put_text(b, "kind", secret_kind_name(s->kind));
+	if (made && s->migrate) {
+		put_key(b, "migrate");
+		buf_puts(b, "true");
+	}
 	put_text(b, "name", s->name);
-	if (!s->has_value && s->size != 20) {
+	if (s->private_key)
+		put_text(b, "private_key", s->private_key);
+	if (made && s->name_count)
+		put_san(b, s);
+	if (made && s->size != 20) {
 		put_key(b, "size");
 		buf_printf(b, "%u", s->size);
+	}
+	if (made && s->valid_for) {
+		put_key(b, "valid_for");
+		buf_printf(b, "%llu", (unsigned long long)s->valid_for);
 	}
 	if (s->has_value) {
 		put_key(b, "value");

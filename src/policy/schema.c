@@ -285,7 +285,7 @@ void index_secrets(struct parse *p)
 	qsort(p->sorted, p->sorted_count, sizeof *p->sorted, secret_order);
 }
 
-static const struct secret_spec *find_secret(const struct parse *p, const char *name, size_t len)
+const struct secret_spec *find_secret(const struct parse *p, const char *name, size_t len)
 {
 	size_t low = 0, high = p->sorted_count;
 
@@ -314,8 +314,7 @@ static bool lookup_kind(void *arg, const char *name, size_t len, struct template
 	return true;
 }
 
-/* Also in its dotted form. */
-static bool names_foreign(const struct parse *p, const char *name, size_t len)
+bool names_foreign(const struct parse *p, const char *name, size_t len)
 {
 	for (size_t i = 0; i < p->foreign_count; i++) {
 		size_t n = p->foreign[i]->len;

@@ -74,6 +74,16 @@ void check_templates(struct parse *p, const struct ynode *n, const char *text, s
 /* The blocks, one file each. Every read_ takes the value of the key of that name; every _clear frees what it filled. */
 void read_secrets(struct parse *p, const struct ynode *n);
 void secret_spec_clear(struct secret_spec *s);
+/* What the kinds of keys and certificates have beyond the common keys of n, the explicit value included. */
+void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec *ret);
+/* Names that secrets give each other, once all are read; n is the list. */
+void check_secret_references(struct parse *p, const struct ynode *n);
+/* The secret of that name; after index_secrets. NULL. */
+const struct secret_spec *find_secret(const struct parse *p, const char *name, size_t len);
+/* Was a secret of this name, or of a dotted form of it, refused for its kind? */
+bool names_foreign(const struct parse *p, const char *name, size_t len);
+/* Integer-unit pairs such as "1 year 2 months", "90 days", "24h"; 1 s to 100 years. E-DURATION. */
+bool want_duration(struct parse *p, const struct ynode *n, uint64_t *ret);
 void read_images(struct parse *p, const struct ynode *n);
 void image_clear(struct image *i);
 void read_services(struct parse *p, const struct ynode *n);

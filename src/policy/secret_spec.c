@@ -16,15 +16,15 @@ static const struct key_rule secret_keys[] = {
 	{"import", KEY_UNSUPPORTED, 0},
 	{"import_akv", KEY_UNSUPPORTED, 7},
 	{"export", KEY_UNSUPPORTED, 0},
-	{"key_type", KEY_UNSUPPORTED, 4},
-	{"migrate", KEY_UNSUPPORTED, 7},
-	{"private_key", KEY_UNSUPPORTED, 0},
-	{"issuer", KEY_UNSUPPORTED, 0},
-	{"common_name", KEY_UNSUPPORTED, 0},
-	{"endpoint", KEY_UNSUPPORTED, 0},
-	{"san", KEY_UNSUPPORTED, 10},
-	{"dns", KEY_UNSUPPORTED, 0},
-	{"valid_for", KEY_UNSUPPORTED, 0},
+	{"key_type", KEY_OK, 4},
+	{"migrate", KEY_OK, 7},
+	{"private_key", KEY_OK, 0},
+	{"issuer", KEY_OK, 0},
+	{"common_name", KEY_OK, 0},
+	{"endpoint", KEY_OK, 0},
+	{"san", KEY_OK, 10},
+	{"dns", KEY_OK, 0},
+	{"valid_for", KEY_OK, 0},
 	{"signer", KEY_UNSUPPORTED, 12},
 	{"alg", KEY_UNSUPPORTED, 12},
 	{"validity", KEY_UNSUPPORTED, 12},
@@ -36,10 +36,10 @@ static const struct key_rule secret_keys[] = {
 	{NULL, KEY_OK, 0},
 };
 
-/* The first two are enum secret_kind's; the rest is the language's, and session-ca is that of 0.2. */
+/* The first six are enum secret_kind's; the rest is the language's, and session-ca is that of 0.2. */
 static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca",
 	"pgp-key", "config-fragment", "jwt", "aad-token", "session-ca", NULL};
-#define KINDS_SUPPORTED 2
+#define KINDS_SUPPORTED 6
 
 static const char *const alphabets[] = {"printable", "alphanumeric", "hex", NULL};
 
@@ -174,7 +174,6 @@ static void read_secret(struct parse *p, const struct ynode *n)
 {
 	size_t count = p->s->secret_count;
 	struct secret_spec *list, *s;
-	bool public = false;
 
 	if (!want_map(p, n))
 		return;
@@ -196,11 +195,14 @@ static void read_secret(struct parse *p, const struct ynode *n)
 		return;
 	}
 	keys_check(p, n, secret_keys);
-	if (ynode_get(n, "value"))
-		read_value(p, ynode_get(n, "value"), s);
-	read_generation(p, n, s);
-	if (ynode_get(n, "export_public") && want_bool(p, ynode_get(n, "export_public"), &public) && public)
-		unsupported(p, ynode_get(n, "export_public"), "export_public: true");
+	if (ynode_get(n, "export_public"))
+		(void)want_bool(p, ynode_get(n, "export_public"), &s->export_public);
+	if (s->kind == SECRET_ASCII || s->kind == SECRET_BINARY) {
+		if (ynode_get(n, "value"))
+			read_value(p, ynode_get(n, "value"), s);
+		read_generation(p, n, s);
+	}
+	read_secret_key(p, n, s);
 }
 
 void read_secrets(struct parse *p, const struct ynode *n)
@@ -209,10 +211,18 @@ void read_secrets(struct parse *p, const struct ynode *n)
 		return;
 	for (size_t i = 0; i < n->count; i++)
 		read_secret(p, n->items[i]);
+	index_secrets(p);
+	check_secret_references(p, n);
 }
 
 void secret_spec_clear(struct secret_spec *s)
 {
 	free(s->name);
 	secret_free(&s->value);
+	free(s->private_key);
+	free(s->issuer);
+	free(s->common_name);
+	for (size_t i = 0; i < s->name_count; i++)
+		free(s->names[i].text);
+	free(s->names);
 }

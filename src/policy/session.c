@@ -186,7 +186,6 @@ static void read_session(struct parse *p, const struct ynode *root)
 	/* In the order in which one needs another: the mode decides whether services need attestation, templates name secrets. */
 	read_security(p, ynode_get(root, "security"));
 	read_secrets(p, ynode_get(root, "secrets"));
-	index_secrets(p);
 	read_images(p, ynode_get(root, "images"));
 	read_services(p, ynode_get(root, "services"));
 	read_access(p, ynode_get(root, "access_policy"));

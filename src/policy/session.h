@@ -2,7 +2,7 @@
  * session: one policy document, parsed and validated (session language 0.3). No I/O.
  *
  * What this version understands: name, version, predecessor, salt, creator, services (command, environment, pwd, image_name, attestation by
- * mrenclave, code), secrets (ascii, binary), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
+ * mrenclave, code), secrets (ascii, binary, private-key, public-key, x509, x509-ca), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
  * security.attestation.mode. What the language has beyond that is refused by name with E-UNSUPPORTED, never ignored.
  */
 #ifndef SCONE_POLICY_SESSION_H
@@ -14,6 +14,8 @@
 #include "core/buf.h"
 #include "core/error.h"
 #include "core/secret.h"
+#include "crypto/key.h"
+#include "crypto/x509_issue.h"
 #include "evidence/verdict.h"
 #include "policy/diag.h"
 
@@ -23,7 +25,14 @@
 enum attest_mode { MODE_HARDWARE, MODE_NONE, MODE_SIMULATION };
 const char *attest_mode_name(enum attest_mode m);
 
-enum secret_kind { SECRET_ASCII, SECRET_BINARY };
+enum secret_kind {
+	SECRET_ASCII,
+	SECRET_BINARY,
+	SECRET_PRIVATE_KEY,
+	SECRET_PUBLIC_KEY,
+	SECRET_X509, /* end entity */
+	SECRET_X509_CA
+};
 const char *secret_kind_name(enum secret_kind k);
 
 /* ext 14.4: alphabet of a generated ascii secret */
@@ -32,11 +41,25 @@ enum secret_alphabet { ALPHABET_PRINTABLE, ALPHABET_ALNUM, ALPHABET_HEX };
 struct secret_spec {
 	char *name;
 	enum secret_kind kind;
-	uint32_t size; /* characters or bytes, for generated ones */
+	uint32_t size; /* characters or bytes, for generated ascii and binary */
 	enum secret_alphabet alphabet;
 	bool has_value;
-	struct secret value; /* explicit value, decoded */
+	struct secret value; /* explicit value: bytes; PEM of keys and certificates */
+	bool export_public; /* everybody may read it */
+	/* keys and certificates (5.2) */
+	enum key_type key_type; /* private-key */
+	bool migrate; /* private-key: kept by an update when both versions say so */
+	char *private_key; /* of a public-key, x509, x509-ca: name of a private-key; NULL beside an explicit value */
+	char *issuer; /* name of an x509-ca; NULL: self-signed */
+	char *common_name; /* as written, or NULL */
+	enum x509_endpoint endpoint;
+	struct x509_name *names; /* san and dns */
+	size_t name_count;
+	uint64_t valid_for; /* seconds; 0: practically unlimited */
 };
+
+/* The common name that a generated certificate gets: as written, else the first DNS name, else the secret's name, as far as 64 characters go. */
+void secret_common_name(const struct secret_spec *s, char ret[X509_COMMON_NAME_MAX + 1]);
 
 struct attest_alternative {
 	uint8_t (*mrenclave)[32]; /* any one of them */

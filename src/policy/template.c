@@ -3,10 +3,20 @@
 #include <string.h>
 #include "core/encode.h"
 #include "core/secret.h"
+#include "policy/secret_parts.h"
 
 #define SHOWN_MAX 128 /* of a name or a suffix, in a message */
 
-enum format { FORMAT_RAW, FORMAT_HEX, FORMAT_BASE64, FORMAT_BASE64URL, FORMAT_BASE32, FORMAT_BASE32NOPAD };
+/* FORMAT_PART: of a key or certificate, made by whoever has it. */
+enum format {
+	FORMAT_PART,
+	FORMAT_RAW,
+	FORMAT_HEX,
+	FORMAT_BASE64,
+	FORMAT_BASE64URL,
+	FORMAT_BASE32,
+	FORMAT_BASE32NOPAD
+};
 
 struct format_word {
 	const char *word;
@@ -172,36 +182,47 @@ static int find_value(const struct site *t, template_lookup lookup, void *arg, s
 		t->line, shown(t->name, t->len), t->name);
 }
 
-static int find_format(const struct site *t, const struct template_value *v, size_t flen, const char *dot,
-	enum format *ret, struct error *err)
-{
-	bool binary = !strcmp(v->kind, "binary");
+struct resolved {
+	struct template_value value;
+	enum format format;
+	const char *part; /* FORMAT_PART */
+	bool json;
+};
 
-	if (!dot && flen == 0) {
-		*ret = FORMAT_RAW;
+static int find_format(
+	const struct site *t, size_t flen, const char *dot, struct resolved *ret, struct error *err)
+{
+	const char *kind = ret->value.kind, *formats = secret_parts_formats(kind);
+	bool binary = !strcmp(kind, "binary"), private;
+
+	if (formats && (ret->part = secret_parts_of_format(kind, t->suffix, flen, dot, &private))) {
+		ret->format = FORMAT_PART;
+		return 0;
+	}
+	if (!formats)
+		formats = binary ? "none, :bin, :hex, :base64, :base64url, :base32, :base32nopad" : "none";
+	else
+		binary = false;
+
+	if (!secret_parts_formats(kind) && !dot && flen == 0) {
+		ret->format = FORMAT_RAW;
 		return 0;
 	}
 	if (binary && dot && flen == 0 && !strcmp(dot, ".hex")) {
-		*ret = FORMAT_HEX;
+		ret->format = FORMAT_HEX;
 		return 0;
 	}
 	for (size_t i = 0; binary && !dot && i < sizeof binary_formats / sizeof *binary_formats; i++) {
 		if (flen != strlen(binary_formats[i].word) || memcmp(t->suffix, binary_formats[i].word, flen))
 			continue;
-		*ret = binary_formats[i].format;
+		ret->format = binary_formats[i].format;
 		return 0;
 	}
 	return error_set(err, ERR_INPUT,
 		"line %d: template of secret %.*s has the format %s%.*s, which kind %s lacks; there is %s",
 		t->line, shown(t->name, t->len), t->name, dot ? dot : "", shown(t->suffix, flen), t->suffix,
-		v->kind, binary ? "none, :bin, :hex, :base64, :base64url, :base32, :base32nopad" : "none");
+		kind, formats);
 }
-
-struct resolved {
-	struct template_value value;
-	enum format format;
-	bool json;
-};
 
 static int resolve(
 	const struct site *t, template_lookup lookup, void *arg, struct resolved *ret, struct error *err)
@@ -212,7 +233,7 @@ static int resolve(
 	*ret = (struct resolved){.format = FORMAT_RAW};
 	if (find_value(t, lookup, arg, &ret->value, &dot, err) || take_encoding(t, &flen, &ret->json, err))
 		return -1;
-	return find_format(t, &ret->value, flen, dot, &ret->format, err);
+	return find_format(t, flen, dot, ret, err);
 }
 
 /* Length of the UTF-8 sequence at p (RFC 3629), or 0. */
@@ -265,6 +286,10 @@ static void put_format(const struct resolved *r, struct buf *out)
 	size_t n = r->value.len;
 
 	switch (r->format) {
+	case FORMAT_PART:
+		if (secret_parts_get(r->value.value, r->value.len, r->part, (const void **)&p, &n))
+			buf_put(out, p, n);
+		break;
 	case FORMAT_RAW:
 		buf_put(out, p, n);
 		break;
@@ -294,8 +319,14 @@ static void put_format(const struct resolved *r, struct buf *out)
 static int put_value(const struct site *t, const struct resolved *r, struct buf *out, struct error *err)
 {
 	struct buf text;
+	const void *part;
+	size_t n;
 	int rc;
 
+	if (r->format == FORMAT_PART && !secret_parts_get(r->value.value, r->value.len, r->part, &part, &n))
+		return error_set(err, ERR_INPUT,
+			"line %d: secret %.*s has no %s: its private key is not here [E-KIND]", t->line,
+			shown(t->name, t->len), t->name, r->part);
 	if (!r->json) {
 		put_format(r, out);
 		return 0;

@@ -12,8 +12,8 @@
 #include "core/error.h"
 
 struct template_value {
-	const char *kind; /* "ascii", "binary" */
-	const void *value;
+	const char *kind; /* "ascii", "binary"; of keys and certificates as secret_kind_name */
+	const void *value; /* of keys and certificates: their parts (secret_parts.h) */
 	size_t len;
 };
 

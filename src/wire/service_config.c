@@ -161,6 +161,16 @@ static int check_env_name(const char *name, struct error *err)
 	return 0;
 }
 
+static bool is_kind(const char *kind)
+{
+	static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind, kinds[i]))
+			return true;
+	return false;
+}
+
 static int check(const struct service_config *c, struct error *err)
 {
 	static const char *const modes[] = {"simulation", "hardware", "none"};
@@ -191,9 +201,9 @@ static int check(const struct service_config *c, struct error *err)
 				where_config, c->files[i].mode, MODE_BITS_MAX);
 	}
 	for (i = 0; i < c->secret_count; i++) {
-		if (strcmp(c->secrets[i].kind, "ascii") != 0 && strcmp(c->secrets[i].kind, "binary") != 0)
+		if (!is_kind(c->secrets[i].kind))
 			return error_set(err, ERR_INPUT,
-				"secret %zu of a %s is neither of kind ascii nor binary", i, where_config);
+				"secret %zu of a %s has a kind that this version does not know", i, where_config);
 	}
 	return 0;
 }

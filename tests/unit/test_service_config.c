@@ -206,8 +206,8 @@ static const struct {
 	{CONFIG("none", "", "", "{\"path\":\"/a\",\"content\":null,\"mode\":-1}", "", ""),
 		"wanted 0 to 4095"},
 	{CONFIG("none", "", "", "{\"path\":\"/a\",\"content\":null}", "", ""), "\"mode\""},
-	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"x509\",\"value\":\"\"}", ""),
-		"ascii nor binary"},
+	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"x510\",\"value\":\"\"}", ""),
+		"does not know"},
 	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"ascii\"}", ""), "\"value\""},
 	{CONFIG("none", "", "", "", "", "1"), "not a string"},
 };

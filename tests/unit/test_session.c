@@ -421,18 +421,16 @@ static const struct case_row unsupported[] = {
 	{SECRETS("[{name: db_login, import: {session: ../db, secret: login_key}}]"), "E-UNSUPPORTED",
 		"secrets[0].import", 3, 28, NULL},
 	{SECRETS("[{name: k, kind: private-key, migrate: true, export: {session: ../web}}]"), "E-UNSUPPORTED",
-		"secrets[0].kind", 3, 27, "kind private-key"},
+		"secrets[0].export", 3, 55, NULL},
 	{SECRETS("[{name: k, kind: ascii, export: {session: x}}]"), "E-UNSUPPORTED", "secrets[0].export", 3,
 		34, NULL},
-	{SECRETS("[{name: k, kind: ascii, export_public: true}]"), "E-UNSUPPORTED",
-		"secrets[0].export_public", 3, 34, NULL},
 	{SECRETS("[{name: k, kind: ascii, size: $$SCONE::x$$}]"), "E-UNSUPPORTED", "secrets[0].size", 3, 40,
 		"template in size"},
 	/* A reference to a secret of a refused kind is no second error. */
-	{SECRETS("[{name: c, kind: x509}]") "images: [{name: i, provide_secrets: [c], injection_files: "
+	{SECRETS("[{name: c, kind: pgp-key}]") "images: [{name: i, provide_secrets: [c], injection_files: "
 					    "[{path: /c, content: "
 					    "$$SCONE::c:chain$$ $$SCONE::c.key$$}]}]\n",
-		"E-UNSUPPORTED", "secrets[0].kind", 3, 27, "kind x509"},
+		"E-UNSUPPORTED", "secrets[0].kind", 3, 27, "kind pgp-key"},
 	{ACCESS("$$SCONE::x$$"), "E-UNSUPPORTED", "access_policy", 3, 16, "template in access_policy"},
 	{ACCESS("{read: [CREATOR, $$SCONE::auditor_certificate$$]}"), "E-UNSUPPORTED",
 		"access_policy.read[1]", 3, 33, NULL},

@@ -28,7 +28,7 @@ static struct vault make(const struct session *s, const struct vault *old)
 	struct vault v;
 	struct error err = {0};
 
-	if (vault_make(s, old, &v, &err))
+	if (vault_make(s, old, 1700000000, &v, &err))
 		fail_msg("vault_make: %s", err.text);
 	return v;
 }
@@ -214,7 +214,7 @@ static void test_total_is_limited(void **state)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			" - {name: s%d, kind: ascii, size: 65536}\n", i);
 	s = session_of(text);
-	assert_int_equal(vault_make(s, NULL, &v, &err), -1);
+	assert_int_equal(vault_make(s, NULL, 1700000000, &v, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	session_free(s);
 }
