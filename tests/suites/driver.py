@@ -4,12 +4,15 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import tarfile
+import threading
 
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
@@ -44,6 +47,43 @@ def by_group(tests):
 
 def under():
     return os.environ["UNDER"].split()
+
+
+def environment(directory):
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "TMPDIR": directory + "/tmp", "LANG": "C.UTF-8"}
+
+
+def run_marked(command, directory, env, verdicts, judge=lambda test, verdict: verdict, quiet=240):
+    """Runs a program that prints `@@ TEST hang` before each test and `@@ TEST VERDICT [DETAIL]` after it; judge() may make another verdict of
+    that one. After `quiet` seconds without a line the program is asked by SIGQUIT to say where it is (a JVM does) and killed. Returns (status,
+    the test of the last mark)."""
+    current = ""
+    with subprocess.Popen(
+        command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as p:
+
+        def end():
+            p.send_signal(signal.SIGQUIT)
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
+            os.killpg(p.pid, signal.SIGKILL)
+
+        timer = threading.Timer(quiet, end)
+        timer.start()
+        for raw in p.stdout:
+            timer.cancel()
+            timer = threading.Timer(quiet, end)
+            timer.start()
+            line = raw.decode(errors="replace").rstrip("\n")
+            print(line, flush=True)
+            found = re.search(r"@@ (\S+) (\S+) ?(.*)$", line)
+            if found:
+                current, verdict, detail = found.groups()
+                verdicts.add(current, verdict if verdict == "hang" else judge(current, verdict), detail)
+        timer.cancel()
+    return p.returncode, current
 
 
 def isolate():

@@ -7,7 +7,6 @@ command itself, building, vetting and testing a small module from an empty cache
 
 Nothing here reaches a network: where the driver may, it takes a network namespace of its own, with only a loopback device."""
 
-import ctypes
 import fcntl
 import glob
 import hashlib
@@ -15,11 +14,11 @@ import os
 import re
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
+
+import driver
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # package: seconds for one side
@@ -29,7 +28,6 @@ SHORT = {"os-short": "os", "os_exec-static-short": "os/exec", "os_signal-static-
 RESULT = re.compile(r"^(.*?)--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\)$")
 RUN = re.compile(r"^(?:.*\S)?=== (?:RUN|CONT) +(\S+)$")
 WORD = {"PASS": "ok", "FAIL": "fail", "SKIP": "skip"}
-CLONE_NEWNET = 0x40000000
 QUIET = 400  # seconds without a line after which a test program hangs
 # Its subtests run in goroutines that it does not wait for: whether their results are printed is chance.
 WHOLE = ("TestNohup",)
@@ -87,27 +85,10 @@ def build(root, package, cgo):
     return program
 
 
-def isolate():
-    """A network of our own. Without the right to have one, the host's, whose answers both sides get."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET) != 0:
-        print(f"no network namespace: {os.strerror(ctypes.get_errno())}", flush=True)
-        return
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        request = struct.pack("16sH22x", b"lo", 0x1 | 0x40)  # IFF_UP, IFF_RUNNING
-        fcntl.ioctl(s, 0x8914, request)  # SIOCSIFFLAGS
-
-
-class Verdicts:
-    def __init__(self, path, group):
-        self.path, self.group, self.last = path, group, {}
-
+class Verdicts(driver.Verdicts):
     def add(self, test, verdict, detail=""):
-        if test.startswith(tuple(w + "/" for w in WHOLE)):
-            return
-        self.last[test] = verdict
-        with open(self.path, "a", encoding="utf-8") as f:
-            f.write(f"{self.group}:{test}\t{verdict}\t{detail}\n")
+        if not test.startswith(tuple(w + "/" for w in WHOLE)):
+            super().add(test, verdict, detail)
 
 
 def pattern(test):
@@ -173,8 +154,8 @@ def run_package(root, group, subs, directory):
     # A listing has the benchmarks, too, and the programs that are no tests.
     listing = subprocess.run([program, "-test.list", "."], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
     names = re.findall(r"^(?:Test|Example|Fuzz)\w*$", listing.stdout.decode(), re.M)
-    verdicts = Verdicts(os.path.join(directory, "verdicts"), group)
-    if not all(subs) or "end" in subs:
+    verdicts = Verdicts(directory, group)
+    if "end" in subs:
         subs = []
     while True:
         # Tops of the tests wanted that have not run yet; a subtest is asked for by itself.
@@ -184,7 +165,7 @@ def run_package(root, group, subs, directory):
         alone = "/" in left[0]
         now = left[:1] if alone else [s for s in left if "/" not in s]
         run = pattern(now[0]) if alone else "^(" + "|".join(map(re.escape, now)) + ")$"
-        command = [*os.environ["UNDER"].split(), program, "-test.v", "-test.run", run, f"-test.timeout={seconds}s"]
+        command = [*driver.under(), program, "-test.v", "-test.run", run, f"-test.timeout={seconds}s"]
         if short:
             command.append("-test.short")
         status, current = run_program(command, cwd, env, verdicts)
@@ -234,17 +215,17 @@ def steady(text, directory):
 
 
 def run_tools(root, subs, directory):
-    verdicts = Verdicts(os.path.join(directory, "verdicts"), "tools")
+    verdicts = Verdicts(directory, "tools")
     module = directory + "/mod"
     for name, arguments in TOOLS.items():
-        if all(subs) and name not in subs:
+        if subs and name not in subs:
             continue
         verdicts.add(name, "hang")
         shutil.rmtree(module, ignore_errors=True)
         shutil.copytree(HERE + "/go/mod", module)
         out = directory + "/made"
         env = environment(root, directory) | {"GOCACHE": directory + "/cache", "CGO_ENABLED": "0" if name == "build-static" else "1"}
-        command = [*os.environ["UNDER"].split(), f"{root}/bin/go", *(a.format(out=out) for a in arguments)]
+        command = [*driver.under(), f"{root}/bin/go", *(a.format(out=out) for a in arguments)]
         done = subprocess.run(
             command, cwd=module, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
@@ -261,8 +242,7 @@ def run_tools(root, subs, directory):
 def main():
     root = find_go()
     if not root:
-        print("no Go with the sources of its tests (golang-go, golang-1.19-src)")
-        return 77
+        raise driver.Cannot("no Go with the sources of its tests (golang-go, golang-1.19-src)")
     if sys.argv[1:2] == ["--list"]:
         for name, (_, _, short, seconds) in groups(root).items():
             if short == ("--short" in sys.argv):
@@ -271,12 +251,8 @@ def main():
             print("tools\t900")
         return 0
     directory, tests = sys.argv[1], sys.argv[2:]
-    wanted = {}
-    for test in tests:
-        group, _, sub = test.partition(":")
-        wanted.setdefault(group, []).append(sub)
-    isolate()
-    for group, subs in wanted.items():
+    driver.isolate()
+    for group, subs in driver.by_group(tests).items():
         if group == "tools":
             run_tools(root, subs, directory)
         else:
@@ -285,4 +261,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except driver.Cannot as e:
+        print(e)
+        sys.exit(77)

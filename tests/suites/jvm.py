@@ -9,15 +9,12 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 
 import driver
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-QUIET = 240  # seconds without a line after which a test hangs
 HEAP = ["-Xmx192m", "-XX:MaxDirectMemorySize=64m"]
 MECHANISM = "-Djdk.lang.Process.launchMechanism="
 EPSILON = ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseEpsilonGC", "-Xmx4g"]
@@ -85,38 +82,6 @@ def build(home):
     return place
 
 
-def run_jvm(command, directory, verdicts):
-    """One JVM; returns its status and the test that ran last."""
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "TMPDIR": directory + "/tmp", "LANG": "C.UTF-8"}
-    current = ""
-    with subprocess.Popen(
-        command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    ) as p:
-
-        def quiet():
-            os.kill(p.pid, signal.SIGQUIT)  # a thread dump for the log
-            try:
-                p.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(p.pid, signal.SIGKILL)
-
-        timer = None
-        for raw in p.stdout:
-            if timer:
-                timer.cancel()
-            timer = threading.Timer(QUIET, quiet)
-            timer.start()
-            line = raw.decode(errors="replace").rstrip("\n")
-            print(line, flush=True)
-            found = re.search(r"@@ (\w+) (\w+) ?(.*)$", line)
-            if found:
-                current = found[1]
-                verdicts.add(*found.groups())
-        if timer:
-            timer.cancel()
-    return p.returncode, current
-
-
 def run_group(home, group, subs, directory):
     name, options, tests, _ = ALL[group]
     classes = build(home)
@@ -127,7 +92,8 @@ def run_group(home, group, subs, directory):
     while left:
         heap = [] if "-Xmx4g" in options else HEAP[:1]
         command = [*driver.under(), home + "/bin/java", *heap, HEAP[1], f"-Djava.io.tmpdir={directory}/tmp", *options]
-        status, current = run_jvm([*command, "-cp", classes, "Suite", name, *left], directory, verdicts)
+        command += ["-cp", classes, "Suite", name, *left]
+        status, current = driver.run_marked(command, directory, driver.environment(directory), verdicts)
         before, left = left, [t for t in left if t not in verdicts.last]
         if verdicts.last.get(current) == "hang":
             if status not in (-9, 137):

@@ -90,9 +90,8 @@ def prepare(root, directory):
 
 def run(command, directory, judge):
     """Runs Redis' test program and gives each line of it to judge."""
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "TMPDIR": directory + "/tmp", "LANG": "C.UTF-8"}
     with subprocess.Popen(
-        [*driver.under(), *command], cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*driver.under(), *command], cwd=directory, env=driver.environment(directory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as p:
         for raw in p.stdout:
             line = raw.decode(errors="replace").rstrip("\n")
