@@ -40,6 +40,32 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_RUNTIME] = {"runtime", 0, "FILE",
 		"the runtime's image (SCONE_RUNTIME, else scone-runtime beside scone)"},
 	[OPT_CODE] = {"code", 0, "FILE", "measure this plugin, program or script too; may be repeated"},
+	[OPT_VOLUME_KEY_FILE] = {"volume-key-file", 0, "FILE",
+		"the volume's key: 64 hex digits or 32 bytes, readable by its owner only"},
+	[OPT_NEW_KEY_FILE] = {"new-key-file", 0, "FILE", "the new key; made if it is not there"},
+	[OPT_SIZE] = {"size", 0, "BYTES",
+		"most bytes of the host it may take; K, M, G, T for powers of 1024"},
+	[OPT_LABEL] = {"label", 0, "TEXT", "a name for people; encrypted"},
+	[OPT_LONG] = {"long", 'l', NULL, "mode, links, owner, group, size and time too"},
+	[OPT_AT_LEAST] = {"at-least", 0, "GENERATION:TAG", "refuse an older version than this one"},
+	[OPT_SIGN_KEY] = {"sign-key", 0, "FILE", "private key in PEM, instead of this user's identity"},
+	[OPT_SIGNER] = {"signer", 0, "KEYHASH", "the key whose signature counts"},
+	[OPT_ROOT] = {"root", 0, "HEX", "the root digest the tree must have"},
+	[OPT_TYPE] = {"type", 0, "TYPE", "take it for sim, tpm, sev-snp, tdx, sgx or nitro evidence"},
+	[OPT_VCEK] = {"vcek", 0, "FILE", "certificate of the key that signed a SEV-SNP report"},
+	[OPT_CHAIN] = {"chain", 0, "FILE", "certificates that the evidence does not carry itself"},
+	[OPT_COLLATERAL] = {"collateral", 0, "FILE|DIR",
+		"collateral (default: the directory collateral in SCONE_HOME)"},
+	[OPT_TRUST_ROOT] = {"root", 0, "FILE",
+		"trust this certificate's (or public) key, not the maker's root"},
+	[OPT_AT] = {"at", 0, "TIME", "judge as of this time: 2025-06-20T10:00:00Z, or seconds since 1970"},
+	[OPT_REPORT_DATA] = {"report-data", 0, "HEX",
+		"the report data wanted; filled with zeros to 64 bytes"},
+	[OPT_TOLERATE] = {"tolerate", 0, "WORD",
+		"debug-mode, software-hardening-needed, insecure-configuration, outdated-tcb; may be "
+		"repeated"},
+	[OPT_IGNORE] = {"ignore-advisory", 0, "NAME",
+		"an advisory that is no obstacle, or '*'; may be repeated"},
 	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
 };
 
@@ -66,7 +92,7 @@ void verb_help(const struct verb *v)
 	printf("\nexit codes: %s\n",
 		v->stop ? "the program's own; 125 scone failed, 126 PROGRAM cannot be executed, 127 not found"
 			: "0 done, 1 failed, 2 usage, 3 CAS not reachable, 4 bad input, 5 not found,\n"
-			  "            6 conflict, 7 not permitted, 8 CAS not trusted");
+			  "            6 conflict, 7 not permitted, 8 CAS or evidence not trusted, 9 damaged or changed");
 }
 
 static int usage_code(const struct verb *v)
@@ -121,8 +147,10 @@ static int check_value(enum opt o, const char *arg, struct error *err)
 	case OPT_KEY:
 	case OPT_CAS_KEY:
 	case OPT_CREATOR:
+	case OPT_SIGNER:
 		return key_hash_parse(arg, strlen(arg), bytes, err);
 	case OPT_HASH:
+	case OPT_ROOT:
 		return hex_decode(arg, strlen(arg), bytes, sizeof(bytes))
 			       ? error_set(err, ERR_INPUT, "%zu hex digits are wanted", 2 * sizeof(bytes))
 			       : 0;
@@ -164,6 +192,10 @@ static bool take(struct args *a, enum opt o, const char *arg)
 	}
 	if (o == OPT_CODE)
 		return append(a, o, arg, a->code, &a->code_count, CLI_CODE_MAX);
+	if (o == OPT_TOLERATE)
+		return append(a, o, arg, a->tolerate, &a->tolerate_count, CLI_TOLERATE_MAX);
+	if (o == OPT_IGNORE)
+		return append(a, o, arg, a->ignore, &a->ignore_count, CLI_IGNORE_MAX);
 	if (a->value[o] && option_rows[o].metavar) {
 		fprintf(stderr, "scone %s: --%s is given twice\n", a->verb->name, option_rows[o].name);
 		return false;

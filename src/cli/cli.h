@@ -24,6 +24,8 @@ enum exit_code {
 	CLI_CONFLICT = 6, /* exists already, or somebody else was faster */
 	CLI_DENIED = 7, /* CAS does not permit it to this identity */
 	CLI_UNTRUSTED = 8, /* CAS has no pinned key, or another key than the pinned one */
+	CLI_DAMAGED =
+		9, /* a volume or sealed tree is not as its key, root or signature says: changed, older, or another key */
 	CLI_RUN_FAILED = 125,
 	CLI_RUN_CANNOT_EXECUTE = 126,
 	CLI_RUN_NOT_FOUND = 127,
@@ -53,11 +55,31 @@ enum opt {
 	OPT_RUNTIME,
 	OPT_CODE, /* may be repeated: args.code */
 	OPT_VERBOSE,
+	OPT_VOLUME_KEY_FILE,
+	OPT_NEW_KEY_FILE,
+	OPT_SIZE,
+	OPT_LABEL,
+	OPT_LONG,
+	OPT_AT_LEAST,
+	OPT_SIGN_KEY,
+	OPT_SIGNER,
+	OPT_ROOT,
+	OPT_TYPE,
+	OPT_VCEK,
+	OPT_CHAIN,
+	OPT_COLLATERAL,
+	OPT_TRUST_ROOT,
+	OPT_AT,
+	OPT_REPORT_DATA,
+	OPT_TOLERATE, /* may be repeated: args.tolerate */
+	OPT_IGNORE, /* may be repeated: args.ignore */
 	OPT_COUNT,
 };
 
 #define CLI_SET_MAX 256
 #define CLI_CODE_MAX 256
+#define CLI_TOLERATE_MAX 16
+#define CLI_IGNORE_MAX 128
 
 struct args {
 	const struct verb *verb;
@@ -66,6 +88,10 @@ struct args {
 	size_t set_count;
 	const char *code[CLI_CODE_MAX]; /* paths */
 	size_t code_count;
+	const char *tolerate[CLI_TOLERATE_MAX];
+	size_t tolerate_count;
+	const char *ignore[CLI_IGNORE_MAX]; /* advisories */
+	size_t ignore_count;
 	char **operands; /* NULL-terminated */
 	int count;
 };
@@ -93,7 +119,23 @@ int verb_session_list(const struct args *a);
 int verb_session_delete(const struct args *a);
 int verb_identity(const struct args *a);
 int verb_measure(const struct args *a);
+int verb_evidence_show(const struct args *a);
+int verb_evidence_verify(const struct args *a);
+int verb_collateral_import(const struct args *a);
 int verb_run(const struct args *a);
+int verb_volume_create(const struct args *a);
+int verb_volume_info(const struct args *a);
+int verb_volume_ls(const struct args *a);
+int verb_volume_get(const struct args *a);
+int verb_volume_put(const struct args *a);
+int verb_volume_verify(const struct args *a);
+int verb_volume_resize(const struct args *a);
+int verb_volume_encrypt(const struct args *a);
+int verb_volume_decrypt(const struct args *a);
+int verb_volume_rekey(const struct args *a);
+int verb_volume_backup(const struct args *a);
+int verb_volume_seal(const struct args *a);
+int verb_volume_check(const struct args *a);
 
 /* args: fill *a for verb v from argv (argv[0] is the verb's last word). 0; or the exit code after help or a usage error was printed in
  * *ret_code and -1. */

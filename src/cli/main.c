@@ -20,6 +20,12 @@ static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_EN
 static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
 
+#define EVIDENCE_OPTIONS                                                                                     \
+	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA
+static const enum opt o_evidence[] = {EVIDENCE_OPTIONS, OPT_TOLERATE, OPT_IGNORE, OPT_JSON, OPT_END};
+static const enum opt o_show[] = {OPT_TYPE, OPT_JSON, OPT_END};
+static const enum opt o_collateral[] = {OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_JSON, OPT_END};
+
 static const struct verb verbs[] = {
 	{"cas add", "NAME HOST[:PORT]", 2, 2, false, o_cas_add, "Add a CAS and pin its key.",
 		"With --key the key is pinned without a connection. Without it CAS is asked for its key, "
@@ -66,6 +72,23 @@ static const struct verb verbs[] = {
 		"of each file\n"
 		"given with --code: plugins that it loads, programs and scripts that it executes.\n",
 		verb_measure},
+	{"evidence show", "FILE", 1, 1, false, o_show, "Print what evidence says. Nothing is verified.", NULL,
+		verb_evidence_show},
+	{"evidence verify", "FILE", 1, 1, false, o_evidence,
+		"Verify evidence; exit code 0 only if it is genuine and its platform good.",
+		"FILE is a quote, report or document as the hardware gives it, or a bundle. Refused evidence "
+		"(exit code 8) is told\n"
+		"with the name of the check (docs/evidence.md), the value seen and the value wanted. "
+		"Platforms that are not up to\n"
+		"date, and debug, need --tolerate, advisories --ignore-advisory.\n",
+		verb_evidence_verify},
+	{"collateral import", "FILE…", 1, -1, false, o_collateral,
+		"Keep TCB info, identities and revocation lists of Intel, or lists of other makers.",
+		"Each is checked: signature, issuer chain, root, dates. FILE is as `curl -i` writes it, or "
+		"in "
+		"another form of\n"
+		"docs/evidence.md. A document that is newer replaces the older one.\n",
+		verb_collateral_import},
 	{"run", "[--] PROGRAM [ARG…]", 1, -1, true, o_run, "Run a program in the runtime.",
 		"With --config-id it gets its configuration and secrets from CAS, once it has proved what it "
 		"is. Without, it runs\n"

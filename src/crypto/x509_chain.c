@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
+#include "crypto/hash.h"
 #include "crypto/init.h"
 
 #define PEM_BEGIN "-----BEGIN "
@@ -30,13 +31,38 @@ static size_t count_blocks(const char *p, size_t n)
 	return count;
 }
 
-/* Encrypted PEM is refused: OpenSSL's own callback would ask on the terminal. */
-static int no_passphrase(char *to, int size, int rwflag, void *u)
+/* The next block, which must be a certificate, unencrypted. NULL if not. */
+static X509 *next_certificate(
+	BIO *bio, X509 *(*known)(const void *arg, const uint8_t *der, size_t n), const void *arg)
 {
-	return -1;
+	char *name = NULL, *header = NULL;
+	unsigned char *der = NULL;
+	X509 *c = NULL;
+	long n = 0;
+
+	if (PEM_read_bio(bio, &name, &header, &der, &n) != 1)
+		return NULL;
+	if (strcmp(name, PEM_STRING_X509) == 0 && header[0] == '\0') {
+		c = known ? known(arg, der, (size_t)n) : NULL;
+		if (c)
+			X509_up_ref(c);
+		else if (x509_from_der(der, (size_t)n, &c, NULL) < 0)
+			c = NULL;
+	}
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(der);
+	return c;
 }
 
 int x509_chain_from_pem(const void *p, size_t n, struct x509_chain *ret, struct error *err)
+{
+	return x509_chain_from_pem_known(p, n, NULL, NULL, ret, err);
+}
+
+int x509_chain_from_pem_known(const void *p, size_t n,
+	X509 *(*known)(const void *arg, const uint8_t *der, size_t n), const void *arg,
+	struct x509_chain *ret, struct error *err)
 {
 	struct x509_chain c = {0};
 	size_t len = strnlen(p, n), blocks;
@@ -55,7 +81,7 @@ int x509_chain_from_pem(const void *p, size_t n, struct x509_chain *ret, struct 
 			blocks, X509_CHAIN_MAX);
 	bio = BIO_new_mem_buf(p, (int)len);
 	while (bio && c.count < blocks) {
-		c.cert[c.count] = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+		c.cert[c.count] = next_certificate(bio, known, arg);
 		if (!c.cert[c.count])
 			break;
 		c.count++;
@@ -143,15 +169,25 @@ int x509_times(const X509 *cert, uint64_t *ret_from, uint64_t *ret_to)
 	return 0;
 }
 
-void x509_common_name(const X509 *cert, char *ret, size_t n)
+static void common_name(const X509_NAME *name, char *ret, size_t n)
 {
-	int len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, ret, (int)n);
+	int len = X509_NAME_get_text_by_NID((X509_NAME *)name, NID_commonName, ret, (int)n);
 
 	if (len < 0)
 		ret[0] = '\0';
 	for (char *c = ret; *c; c++)
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
 			*c = '?';
+}
+
+void x509_common_name(const X509 *cert, char *ret, size_t n)
+{
+	common_name(X509_get_subject_name(cert), ret, n);
+}
+
+void x509_crl_issuer_name(const X509_CRL *crl, char *ret, size_t n)
+{
+	common_name(X509_CRL_get_issuer(crl), ret, n);
 }
 
 void x509_serial_text(const X509 *cert, char *ret, size_t n)
@@ -204,6 +240,18 @@ bool x509_key_on_curve(X509 *cert, const char *curve)
 	return seen != NID_undef && seen == wanted;
 }
 
+int x509_digest(const X509 *cert, uint8_t ret[32], struct error *err)
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509(cert, &der);
+
+	if (n <= 0)
+		return crypto_error(err, ERR_CRYPTO, "certificate not written as DER");
+	sha256(der, (size_t)n, ret);
+	OPENSSL_free(der);
+	return 0;
+}
+
 bool x509_equal(const X509 *a, const X509 *b)
 {
 	return X509_cmp(a, b) == 0;
@@ -227,6 +275,18 @@ int x509_crl_from_der(const void *p, size_t n, X509_CRL **ret, struct error *err
 	}
 	*ret = c;
 	return 0;
+}
+
+int x509_crl_to_der(X509_CRL *crl, struct buf *out, struct error *err)
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509_CRL(crl, &der);
+
+	if (n <= 0)
+		return crypto_error(err, ERR_CRYPTO, "revocation list not written as DER");
+	buf_put(out, der, (size_t)n);
+	OPENSSL_free(der);
+	return out->failed ? error_set(err, ERR_LIMIT, "no room for %d bytes of revocation list", n) : 0;
 }
 
 enum x509_issue x509_crl_issued_by(X509_CRL *crl, X509 *issuer)

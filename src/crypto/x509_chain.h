@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "core/buf.h"
 #include "core/error.h"
 
 #define X509_CHAIN_MAX 8
@@ -24,6 +25,10 @@ void x509_chain_free(struct x509_chain *c); /* idempotent */
 /* Every certificate in n bytes of PEM text; other PEM blocks, none at all, or more than X509_CHAIN_MAX are ERR_INPUT. A NUL ends the text (as
  * quotes of Intel carry it); after it nothing but NULs may follow. */
 MUST_USE int x509_chain_from_pem(const void *p, size_t n, struct x509_chain *ret, struct error *err);
+/* The same; where known(arg, der, n) has a certificate with exactly these bytes it is used (a reference is taken), which saves its decoding. */
+MUST_USE int x509_chain_from_pem_known(const void *p, size_t n,
+	X509 *(*known)(const void *arg, const uint8_t *der, size_t n), const void *arg,
+	struct x509_chain *ret, struct error *err);
 /* Exactly one certificate of exactly n bytes, in DER form. The caller's (X509_free). */
 MUST_USE int x509_from_der(const void *p, size_t n, X509 **ret, struct error *err);
 
@@ -47,10 +52,16 @@ void x509_serial_text(const X509 *cert, char *ret, size_t n);
 const uint8_t *x509_extension(const X509 *cert, const char *oid, size_t *ret_n);
 /* Is the key EC on the named curve ("P-256", "P-384")? */
 bool x509_key_on_curve(X509 *cert, const char *curve);
+/* SHA-256 over the DER form. */
+MUST_USE int x509_digest(const X509 *cert, uint8_t ret[32], struct error *err);
 bool x509_equal(const X509 *a, const X509 *b); /* byte for byte */
 
 /* Exactly one list of exactly n bytes, in DER form. The caller's (X509_CRL_free). */
 MUST_USE int x509_crl_from_der(const void *p, size_t n, X509_CRL **ret, struct error *err);
+/* Append the DER form. */
+MUST_USE int x509_crl_to_der(X509_CRL *crl, struct buf *out, struct error *err);
+/* As x509_common_name, of the issuer. */
+void x509_crl_issuer_name(const X509_CRL *crl, char *ret, size_t n);
 /* As x509_issued_by; the issuer's key usage must permit cRLSign. */
 enum x509_issue x509_crl_issued_by(X509_CRL *crl, X509 *issuer);
 /* The list's issuer has the name of this certificate's issuer: it speaks about it. */

@@ -120,7 +120,8 @@ int collateral_take_chain(struct collateral *c, struct x509_chain *chain, struct
 	}
 	for (size_t i = 0; i < chain->count; i++) {
 		new.link[i] = x509_issued_by(chain->cert[i], chain->cert[i + 1 < chain->count ? i + 1 : i]);
-		hashed &= x509_key_hash(chain->cert[i], new.key[i], err) == 0;
+		hashed &= x509_key_hash(chain->cert[i], new.key[i], err) == 0 &&
+			  x509_digest(chain->cert[i], new.digest[i], err) == 0;
 	}
 	list = hashed ? grow(c, c->chains, c->chain_count, sizeof(*list), "chains of certificates", err)
 		      : NULL;
@@ -132,6 +133,23 @@ int collateral_take_chain(struct collateral *c, struct x509_chain *chain, struct
 	list[c->chain_count++] = new;
 	settle(c);
 	return 0;
+}
+
+X509 *collateral_certificate(const struct collateral *const sources[2], const uint8_t *der, size_t n)
+{
+	uint8_t digest[SHA256_LEN];
+
+	sha256(der, n, digest);
+	for (size_t s = 0; s < 2; s++) {
+		for (size_t i = 0; sources[s] && i < sources[s]->chain_count; i++) {
+			const struct known_chain *k = &sources[s]->chains[i];
+
+			for (size_t m = 0; m < k->certs.count; m++)
+				if (memcmp(k->digest[m], digest, sizeof(digest)) == 0)
+					return k->certs.cert[m];
+		}
+	}
+	return NULL;
 }
 
 int collateral_take_crl(struct collateral *c, X509_CRL *crl, struct error *err)

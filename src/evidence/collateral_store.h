@@ -18,6 +18,7 @@ struct known_chain {
 	/* link[i]: is certificate i issued by the next, the last by itself? */
 	enum x509_issue link[X509_CHAIN_MAX];
 	uint8_t key[X509_CHAIN_MAX][SHA256_LEN]; /* key hashes */
+	uint8_t digest[X509_CHAIN_MAX][SHA256_LEN]; /* of the certificates, DER */
 };
 
 struct known_crl {
@@ -54,6 +55,8 @@ MUST_USE int collateral_take_crl(struct collateral *c, X509_CRL *crl, struct err
 MUST_USE int collateral_add_document(struct collateral *c, enum intel_document_kind kind, struct bytes body,
 	const uint8_t signature[64], struct error *err);
 
+/* A certificate with exactly these bytes in one of the sources; NULL if there is none. Borrowed. */
+X509 *collateral_certificate(const struct collateral *const sources[2], const uint8_t *der, size_t n);
 /* Did the key of this certificate sign the document? */
 bool collateral_signed_by(const struct known_document *d, X509 *cert);
 

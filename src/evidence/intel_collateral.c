@@ -169,6 +169,15 @@ static int check_number(const struct intel_wanted *w, const struct intel_documen
 		ctx->min_tcb_evaluation_number, source);
 }
 
+int intel_document_check(const struct intel_wanted *w, const struct known_document *d,
+	const struct verify_context *ctx, const struct collateral *const sources[2], uint64_t *ret_until,
+	struct error *err)
+{
+	if (check_signer(w, d, ctx, sources, ret_until, err) < 0 || check_dates(w, &d->doc, ctx, err) < 0)
+		return -1;
+	return check_number(w, &d->doc, ctx, err);
+}
+
 int intel_collateral_find(const struct intel_wanted *w, const struct verify_context *ctx,
 	const struct collateral *const sources[2], const struct intel_document **ret, uint64_t *until,
 	struct error *err)
@@ -184,8 +193,7 @@ int intel_collateral_find(const struct intel_wanted *w, const struct verify_cont
 		const struct known_document *d = c.list[i];
 		struct error *to = i == 0 ? err : &why;
 
-		if (check_signer(w, d, ctx, sources, &chain_until, to) < 0 ||
-			check_dates(w, &d->doc, ctx, to) < 0 || check_number(w, &d->doc, ctx, to) < 0)
+		if (intel_document_check(w, d, ctx, sources, &chain_until, to) < 0)
 			continue;
 		if (chain_until < *until)
 			*until = chain_until;

@@ -21,4 +21,11 @@ MUST_USE int intel_collateral_find(const struct intel_wanted *w, const struct ve
 	const struct collateral *const sources[2], const struct intel_document **ret, uint64_t *until,
 	struct error *err);
 
+struct known_document;
+
+/* Signed under a trusted root, valid at ctx->now, evaluation number high enough. w says what it is. *ret_until: of its chain. */
+MUST_USE int intel_document_check(const struct intel_wanted *w, const struct known_document *d,
+	const struct verify_context *ctx, const struct collateral *const sources[2], uint64_t *ret_until,
+	struct error *err);
+
 #endif

@@ -43,6 +43,11 @@ static int load_carried(struct work *w, struct error *err)
 		err, CHECK_COLLATERAL_FORMAT, "collateral carried with the quote: %s", why.text);
 }
 
+static X509 *known_certificate(const void *sources, const uint8_t *der, size_t n)
+{
+	return collateral_certificate(sources, der, n);
+}
+
 /* In the quote, or beside it where the quote only names the platform (certification data 1 to 4). */
 static int load_chain(struct work *w, struct error *err)
 {
@@ -60,7 +65,7 @@ static int load_chain(struct work *w, struct error *err)
 				w->q.certification_type, CERTIFICATION_PCK_CHAIN);
 		b = *beside;
 	}
-	if (x509_chain_from_pem(b.p, b.n, &w->chain, &why) < 0)
+	if (x509_chain_from_pem_known(b.p, b.n, known_certificate, w->sources, &w->chain, &why) < 0)
 		return evidence_refuse(err, CHECK_CHAIN_FORMAT, "PCK chain: %s", why.text);
 	return 0;
 }

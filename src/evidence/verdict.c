@@ -3,6 +3,7 @@
 #include <string.h>
 #include "core/secret.h"
 #include "evidence/type.h"
+#include "evidence/workload.h"
 
 static const char *const status_names[] = {
 	[TCB_NOT_JUDGED] = "NotJudged",
@@ -89,7 +90,8 @@ int evidence_verify_parts(
 	if (!t || !e->item[ITEM_STATEMENT].p)
 		return error_set(
 			err, ERR_INPUT, "evidence of type %s has no statement", tee_type_name(e->tee));
-	if (t->verify(e, ctx, &v, err) < 0)
+	if (e->item[ITEM_WORKLOAD].p ? workload_verify(e, t->verify, ctx, &v, err) < 0
+				     : t->verify(e, ctx, &v, err) < 0)
 		return -1;
 	*ret = v;
 	return 0;
@@ -103,6 +105,24 @@ int evidence_verify(
 	if (evidence_parse(p, n, TEE_NONE, &e, err) < 0)
 		return -1;
 	return evidence_verify_parts(&e, ctx, ret, err);
+}
+
+uint32_t tolerance_parse(const char *word)
+{
+	static const struct {
+		const char *word;
+		enum tolerance bit;
+	} words[] = {
+		{"debug-mode", TOLERATE_DEBUG},
+		{"software-hardening-needed", TOLERATE_SW_HARDENING},
+		{"insecure-configuration", TOLERATE_CONFIGURATION},
+		{"outdated-tcb", TOLERATE_OUTDATED},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strcmp(word, words[i].word) == 0)
+			return words[i].bit;
+	return 0;
 }
 
 /* What must be tolerated for each status. */

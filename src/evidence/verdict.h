@@ -162,6 +162,9 @@ enum tolerance {
 	TOLERATE_CONFIGURATION = 1u << 2, /* insecure-configuration */
 	TOLERATE_OUTDATED = 1u << 3, /* outdated-tcb */
 };
+/* 0 if the word is none of them. */
+uint32_t tolerance_parse(const char *word);
+
 struct tolerances {
 	uint32_t set; /* enum tolerance */
 	const char *const *advisories; /* ignored ones */
