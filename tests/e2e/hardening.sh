@@ -138,7 +138,7 @@ service() {
 		"$bin/scone" run --code "$sleeper" --config-id "hardening/$1" -- "$shell" 9<>"$base/never"
 	wait_for "$1" grep -qsx "$2" "/proc/${pid[$1]}/comm" || return 1
 	shown=${pid[$1]}
-	[[ $1 != child ]] || shown=$(pgrep -P "${pid[$1]}" -x sleep)
+	return 0
 }
 chmod 666 "$base/las.sock"
 # What the other user knows is the key of CAS.
