@@ -29,6 +29,8 @@ RESULT = re.compile(r"^(.*?)--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\)$")
 RUN = re.compile(r"^(?:.*\S)?=== (?:RUN|CONT) +(\S+)$")
 WORD = {"PASS": "ok", "FAIL": "fail", "SKIP": "skip"}
 QUIET = 400  # seconds without a line after which a test program hangs
+# Statistics of the hash function: minutes of arithmetic and not one system call.
+LEFT_OUT = "TestSmhasher"
 # Its subtests run in goroutines that it does not wait for: whether their results are printed is chance.
 WHOLE = ("TestNohup",)
 
@@ -153,7 +155,7 @@ def run_package(root, group, subs, directory):
     cwd = f"{root}/src/{package}"
     # A listing has the benchmarks, too, and the programs that are no tests.
     listing = subprocess.run([program, "-test.list", "."], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-    names = re.findall(r"^(?:Test|Example|Fuzz)\w*$", listing.stdout.decode(), re.M)
+    names = [n for n in re.findall(r"^(?:Test|Example|Fuzz)\w*$", listing.stdout.decode(), re.M) if not n.startswith(LEFT_OUT)]
     verdicts = Verdicts(directory, group)
     if "end" in subs:
         subs = []
