@@ -28,7 +28,8 @@ int shebang_parse(const void *p, size_t n, struct shebang *ret, struct error *er
 	const char *b = a;
 	while (b < end && !blank(*b) && *b != '\0')
 		b++;
-	if (a == b)
+	/* What the file does not fill counts as NUL, and an empty name is one; the end of the line is none. */
+	if (a == b && a == end && (line_end || cut))
 		return error_set(err, ERR_INPUT, "\"#!\" line names no interpreter");
 	if (b == end && cut)
 		return error_set(err, ERR_INPUT,

@@ -11,7 +11,8 @@
 #define SHEBANG_DEPTH 5 /* scripts that may name scripts */
 
 struct shebang {
-	char interp[SHEBANG_MAX]; /* path */
+	char interp
+		[SHEBANG_MAX]; /* path; empty where the file ends before it: no file can be executed by that name */
 	char arg[SHEBANG_MAX]; /* the one argument, blanks inside kept; empty: none */
 };
 

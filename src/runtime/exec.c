@@ -194,9 +194,9 @@ struct exec_args {
 	uint64_t path, argv, envp, flags;
 };
 
-static long exec_once(const struct exec_args *a, uint64_t nofile, struct thread *t)
+static long exec_once(const struct exec_args *a, const struct launch_limit *nofile, struct thread *t)
 {
-	struct launch l = {.nofile = nofile};
+	struct launch l = {.nofile = *nofile};
 	char name[PATH_MAX];
 	size_t budget = LAUNCH_ARGS_MAX;
 	long rc = exec_name(a->path, a->dirfd, a->flags, name);
@@ -220,42 +220,47 @@ static long exec_once(const struct exec_args *a, uint64_t nofile, struct thread 
 	return rc;
 }
 
-/* execve needs a descriptor where the kernel needs none. Returns the soft limit to go back to; 0: no way. */
-static uint64_t raise_nofile(void)
+/* execve needs a descriptor where the kernel needs none: a few more than the limit, beyond the hard one for who may. */
+static bool raise_nofile(struct launch_limit *ret)
 {
 	struct rlimit old, more;
 
-	if (host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&old) || old.rlim_cur >= old.rlim_max)
-		return 0;
+	if (host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&old))
+		return false;
 	more = old;
 	more.rlim_cur += SPARE_FDS;
-	if (more.rlim_cur > more.rlim_max)
-		more.rlim_cur = more.rlim_max;
-	return host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&more, 0) ? 0 : old.rlim_cur;
+	if (more.rlim_cur > more.rlim_max) {
+		if (old.rlim_cur < old.rlim_max)
+			more.rlim_cur = more.rlim_max;
+		else
+			more.rlim_max = more.rlim_cur;
+	}
+	if (host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&more, 0))
+		return false;
+	*ret = (struct launch_limit){.soft = old.rlim_cur, .hard = old.rlim_max};
+	return true;
 }
 
-void exec_restore_nofile(uint64_t soft)
+void exec_restore_nofile(const struct launch_limit *limit)
 {
-	struct rlimit now;
+	struct rlimit back = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
 
-	if (!soft || host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&now))
-		return;
-	now.rlim_cur = soft;
-	host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&now, 0);
+	if (limit->hard)
+		host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&back, 0);
 }
 
 static long exec_at(const struct exec_args *a, struct thread *t)
 {
-	uint64_t nofile;
+	struct launch_limit nofile = {0};
 	long rc;
 
 	if (a->flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
-	rc = exec_once(a, 0, t);
-	if (rc != -EMFILE || !(nofile = raise_nofile()))
+	rc = exec_once(a, &nofile, t);
+	if (rc != -EMFILE || !raise_nofile(&nofile))
 		return rc;
-	rc = exec_once(a, nofile, t);
-	exec_restore_nofile(nofile);
+	rc = exec_once(a, &nofile, t);
+	exec_restore_nofile(&nofile);
 	return rc;
 }
 

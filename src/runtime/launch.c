@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "core/secret.h"
 #include "measure/elf.h"
@@ -169,7 +170,9 @@ int launch_resolve(struct launch *l, int dirfd)
 		return -ENAMETOOLONG;
 	for (int depth = 0; depth <= SHEBANG_DEPTH; depth++) {
 		struct stat st;
-		int fd = open_program(depth ? AT_FDCWD : dirfd, name, &st), kind, rc;
+		int fd = depth && !name[0] ? -EACCES /* the working directory, to the kernel */
+					   : open_program(depth ? AT_FDCWD : dirfd, name, &st),
+		    kind, rc;
 		bool gone = false;
 		long n;
 
@@ -228,7 +231,8 @@ static int encode(const struct launch *l, struct process *p, struct buf *b)
 	buf_put_u8(b, l->has_sigmask);
 	buf_put_u64be(b, l->sigmask);
 	buf_put_u64be(b, l->sigs_ignored);
-	buf_put_u64be(b, l->nofile);
+	buf_put_u64be(b, l->nofile.soft);
+	buf_put_u64be(b, l->nofile.hard);
 	rc = shields_encode(p, b);
 	if (!rc && runtime.attested)
 		rc = verified_encode(b);
@@ -237,7 +241,7 @@ static int encode(const struct launch *l, struct process *p, struct buf *b)
 	return rc ? rc : b->failed ? -ENOMEM : 0;
 }
 
-/* A descriptor with the bytes; through a mapping, since memfd_secret knows no read and write. */
+/* Through a mapping, since memfd_secret knows no read and write. */
 static int fd_with(const struct buf *b, bool secret)
 {
 	long fd = secret ? host_call1(SYS_memfd_secret, 0) : -ENOSYS, addr;
@@ -264,6 +268,35 @@ static int fd_with(const struct buf *b, bool secret)
 	return (int)fd;
 }
 
+/* A pipe that holds it all: where files may not be as long, memory files neither, and to try is SIGXFSZ. */
+static int pipe_with(const struct buf *b)
+{
+	int ends[2];
+	long rc = host_call2(SYS_pipe2, (long)ends, O_CLOEXEC | O_NONBLOCK);
+
+	if (rc)
+		return (int)rc;
+	rc = host_call3(SYS_fcntl, ends[1], F_SETPIPE_SZ, (long)b->len);
+	if (!host_failed(rc))
+		rc = host_write(ends[1], b->data, b->len);
+	host_close(ends[1]);
+	if (rc == (long)b->len)
+		rc = host_call3(SYS_fcntl, ends[0], F_SETFD, 0);
+	else
+		rc = rc == -EMFILE ? rc : -E2BIG;
+	if (!host_failed(rc))
+		return ends[0];
+	host_close(ends[0]);
+	return (int)rc;
+}
+
+static bool files_may_have(size_t n)
+{
+	struct rlimit limit;
+
+	return host_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit) || limit.rlim_cur >= n;
+}
+
 int launch_write_state(const struct launch *l, struct process *p)
 {
 	struct buf b;
@@ -272,7 +305,7 @@ int launch_write_state(const struct launch *l, struct process *p)
 	buf_init_secret(&b, STATE_MAX);
 	rc = encode(l, p, &b);
 	if (!rc)
-		rc = fd_with(&b, runtime.attested);
+		rc = files_may_have(b.len) ? fd_with(&b, runtime.attested) : pipe_with(&b);
 	buf_free(&b);
 	return rc;
 }
@@ -319,30 +352,73 @@ static int decode(struct rd *r, struct launch *l, struct process *p)
 	l->has_sigmask = rd_u8(r);
 	l->sigmask = rd_u64be(r);
 	l->sigs_ignored = rd_u64be(r);
-	l->nofile = rd_u64be(r);
+	l->nofile.soft = rd_u64be(r);
+	l->nofile.hard = rd_u64be(r);
 	if (shields_decode(p, r) || (runtime.attested && verified_decode(r)) || code_decode(r))
 		return -1;
 	return rd_done(r) ? 0 : -1;
 }
 
-int launch_read_state(int fd, struct launch *ret, struct process *p, struct error *err)
+/* All that is in a pipe whose other end is closed. */
+static int read_pipe(int fd, struct buf *ret)
 {
-	struct stat st;
+	uint8_t some[4096];
+	long n;
+
+	while ((n = host_read(fd, some, sizeof(some))) > 0)
+		buf_put(ret, some, (size_t)n);
+	secret_wipe(some, sizeof(some));
+	return n || ret->failed ? -1 : 0;
+}
+
+static int read_mapped(int fd, size_t size, struct launch *ret, struct process *p, struct error *err)
+{
 	struct rd r;
 	long addr;
 	int rc;
 
-	if (host_fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_MAX)
-		return error_set(err, ERR_INPUT, "descriptor %d holds no state of a runtime", fd);
 	/* A sealed memfd cannot be mapped shared before Linux 6.7, a memfd_secret only so. */
-	addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	addr = host_mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (host_failed(addr))
-		addr = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+		addr = host_mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (host_failed(addr))
 		return error_set_errno(err, (int)-addr, "map the state in descriptor %d", fd);
-	rd_init(&r, (const void *)addr, (size_t)st.st_size);
+	rd_init(&r, (const void *)addr, size);
 	rc = decode(&r, ret, p);
-	host_munmap((void *)addr, (size_t)st.st_size);
-	host_close(fd);
+	host_munmap((void *)addr, size);
 	return rc ? error_set(err, ERR_INPUT, "descriptor %d holds a malformed state", fd) : 0;
+}
+
+static int read_piped(int fd, struct launch *ret, struct process *p, struct error *err)
+{
+	struct buf b;
+	struct rd r;
+	int rc;
+
+	buf_init_secret(&b, STATE_MAX);
+	rc = read_pipe(fd, &b);
+	if (!rc) {
+		rd_init(&r, b.data, b.len);
+		rc = decode(&r, ret, p);
+	}
+	buf_free(&b);
+	return rc ? error_set(err, ERR_INPUT, "pipe %d holds a malformed state", fd) : 0;
+}
+
+int launch_read_state(int fd, struct launch *ret, struct process *p, struct error *err)
+{
+	struct stat st;
+	int rc;
+
+	if (host_fstat(fd, &st))
+		return error_set(err, ERR_INPUT, "descriptor %d holds no state of a runtime", fd);
+	if (S_ISFIFO(st.st_mode))
+		rc = read_piped(fd, ret, p, err);
+	else if (st.st_size <= 0 || st.st_size > STATE_MAX)
+		return error_set(err, ERR_INPUT, "descriptor %d holds no state of a runtime", fd);
+	else
+		rc = read_mapped(fd, (size_t)st.st_size, ret, p, err);
+	if (!rc)
+		host_close(fd);
+	return rc;
 }

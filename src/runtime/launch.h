@@ -12,6 +12,11 @@
 	(6 * 1024 * 1024) /* bytes of all argument and environment strings, as Linux' upper limit */
 #define LAUNCH_STRING_MAX (128 * 1024) /* one string, as Linux' MAX_ARG_STRLEN */
 
+/* RLIMIT_NOFILE; hard is 0: as it is. */
+struct launch_limit {
+	uint64_t soft, hard;
+};
+
 struct launch {
 	char *execfn; /* as the caller of execve named it: AT_EXECFN */
 	char *path; /* the ELF file to load, after `#!` lines; absolute, symlinks resolved */
@@ -24,7 +29,7 @@ struct launch {
 	bool has_sigmask;
 	uint64_t sigmask; /* the program's: all is blocked until the successor can take signals */
 	uint64_t sigs_ignored; /* bits of those whose kernel action is the runtime's (SIGSET_OWN) */
-	uint64_t nofile; /* soft RLIMIT_NOFILE to go back to, raised to have a descriptor left; 0: as it is */
+	struct launch_limit nofile; /* to go back to: raised to have a descriptor left */
 };
 
 void launch_free(struct launch *l); /* wipes the strings, closes fd */
@@ -36,13 +41,13 @@ __attribute__((warn_unused_result)) int launch_resolve(struct launch *l, int dir
 /* Append a copy of s to a NULL-terminated vector. 0 or -ENOMEM. */
 __attribute__((warn_unused_result)) int launch_push(char ***v, size_t *n, const char *s);
 
-/* The state handed over: to a descriptor that survives execve (memfd_secret when secret and available, else a sealed memfd). Returns the
- * descriptor or -errno. */
+/* The state handed over: to a descriptor that survives execve (memfd_secret when secret and available, else a sealed memfd; a pipe where
+ * RLIMIT_FSIZE admits neither). Returns the descriptor or -errno. */
 int launch_write_state(const struct launch *l, struct process *p);
 /* Replace this process' image by a fresh runtime with that state. Returns only on failure, with -errno. */
 long exec_hand_over(const struct launch *l, struct process *p);
 /* Once a launch with nofile has started. */
-void exec_restore_nofile(uint64_t soft);
+void exec_restore_nofile(const struct launch_limit *limit);
 /* The descriptor of a predecessor's state, from the name this runtime was executed by; -1: there is no predecessor. */
 int exec_state_fd(const char *execfn);
 /* Read it back, close it; fills runtime.* flags and the shields of p. 0 or -1. */

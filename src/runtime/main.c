@@ -306,7 +306,7 @@ static int enter(struct launch *l, const struct host_start *host)
 	if (loader_start(l, host, &regs, &err))
 		return fail(&err, EXIT_NOT_RUN);
 	runtime.program = strdup(l->path);
-	exec_restore_nofile(l->nofile);
+	exec_restore_nofile(&l->nofile);
 	host_sigmask(SIG_SETMASK, &none, &before);
 	if (l->has_sigmask)
 		before = l->sigmask;

@@ -3,7 +3,9 @@
  */
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +23,12 @@
 #define VFORK_STACK (1024 * 1024)
 #define VFORK_STACK_TOLD 65536 /* of it, to the kernel, which only adds */
 
+static void put_word(uint64_t addr, int value)
+{
+	if (user_copy((void *)addr, &value, sizeof(value)))
+		return; /* as the kernel: not reported */
+}
+
 /* In the child of a fork: it has one thread, the copy of the caller, and no signals waiting. */
 static void child_setup(const struct clone_request *q, struct regs *r, struct thread *t)
 {
@@ -29,6 +37,8 @@ static void child_setup(const struct clone_request *q, struct regs *r, struct th
 	t->proc->pid = (int)host_call0(SYS_getpid);
 	t->tid = tid;
 	t->is_leader = true;
+	t->is_vfork = false;
+	t->is_beside = false;
 	stats_reset();
 	t->pending = 0;
 	t->pending_despite_mask = 0;
@@ -41,16 +51,14 @@ static void child_setup(const struct clone_request *q, struct regs *r, struct th
 		r->fs = q->tls;
 	if (q->stack)
 		r->rsp = q->stack;
-	if ((q->flags & CLONE_CHILD_SETTID) && user_copy((void *)q->child_tid, &tid, sizeof(tid)))
-		return; /* as the kernel: not reported */
+	if (q->flags & CLONE_CHILD_SETTID)
+		put_word(q->child_tid, tid);
 }
 
 static void put_parent_tid(const struct clone_request *q, long pid)
 {
-	int value = (int)pid;
-
-	if ((q->flags & CLONE_PARENT_SETTID) && user_copy((void *)q->parent_tid, &value, sizeof(value)))
-		return;
+	if (q->flags & CLONE_PARENT_SETTID)
+		put_word(q->parent_tid, (int)pid);
 }
 
 /* What clone has no room for; clone is tried where it will do, since filters of containers may not know clone3. */
@@ -125,6 +133,7 @@ struct vfork_area {
 	struct thread thread; /* first: the child knows the area by it */
 	struct process process;
 	bool clear_handlers;
+	uint64_t told_tid; /* of a child that goes on beside its parent: where it writes its id, 0: nowhere */
 };
 
 static size_t vfork_area_size(void)
@@ -148,6 +157,7 @@ static struct vfork_area *vfork_prepare(
 	signal_unlock(t->proc);
 	a->process.lock = 0;
 	a->process.launching = NULL;
+	a->process.has_threads = false;
 	if (shields_clone(&a->process, t->proc)) {
 		host_munmap(a, vfork_area_size());
 		return NULL;
@@ -178,14 +188,17 @@ void scone_vfork_child(struct thread *t)
 		host_call1(SYS_exit_group, 127);
 	if (((struct vfork_area *)t)->clear_handlers)
 		signal_clear_handlers(t->proc);
+	if (((struct vfork_area *)t)->told_tid)
+		put_word(((struct vfork_area *)t)->told_tid, t->tid);
 	signal_apply_mask(t);
 }
 
 static long host_vfork(const struct clone_request *q, struct vfork_area *a)
 {
-	/* FS base, signal actions and the table of descriptors are the runtime's; all else, namespaces too, is the kernel's to do or to refuse. */
-	uint64_t flags =
-		q->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_SIGHAND | CLONE_FILES | CLONE_CLEAR_SIGHAND_FLAG);
+	/* FS base and signal actions are the runtime's, and so is a table of descriptors some of which are served; all else, namespaces too, is the
+	 * kernel's to do or to refuse. */
+	uint64_t files = a->thread.is_beside ? 0 : CLONE_FILES,
+		 flags = q->flags & ~(CLONE_SETTLS | CLONE_SIGHAND | files | CLONE_CLEAR_SIGHAND_FLAG);
 	uint64_t top = (uint64_t)a->thread.regs & ~63UL;
 	struct clone_args args = host_args(q, flags);
 	bool two_words = (flags & CLONE_PIDFD) && (flags & CLONE_PARENT_SETTID);
@@ -200,6 +213,19 @@ static long host_vfork(const struct clone_request *q, struct vfork_area *a)
 	return scone_clone_vm(SYS_clone, by_clone, &a->thread);
 }
 
+/* The child uses nothing of it any more. Its threads, if it made any, may: they keep it. */
+static void release(struct vfork_area *a)
+{
+	if (a->process.launching) {
+		a->process.launching->by_fd = false; /* that descriptor was the child's */
+		launch_free(a->process.launching);
+	}
+	if (a->process.has_threads)
+		return;
+	shields_drop(&a->process);
+	host_munmap(a, vfork_area_size());
+}
+
 long process_vfork(const struct clone_request *q, struct regs *r, struct thread *t)
 {
 	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
@@ -210,12 +236,91 @@ long process_vfork(const struct clone_request *q, struct regs *r, struct thread 
 		return -ENOMEM;
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	child = host_vfork(q, a);
-	if (a->process.launching) {
-		a->process.launching->by_fd = false; /* that descriptor was the child's */
-		launch_free(a->process.launching);
-	}
-	shields_drop(&a->process);
-	host_munmap(a, vfork_area_size());
+	release(a);
 	signal_apply_mask(t);
 	return child;
+}
+
+/*
+ * A child that goes on beside its parent in the same memory cannot have the caller's host thread: what the C library keeps per thread would
+ * have two users. A host thread is made for it, lends it its own, and waits for its end.
+ */
+struct lender {
+	const struct clone_request *q;
+	struct vfork_area *area;
+	uint32_t done; /* the child is made, or could not be: the rest is answered */
+	long child;
+};
+
+/* Until the child executes or ends, when the kernel clears the word. */
+static void await_end(uint32_t *alive)
+{
+	while (__atomic_load_n(alive, __ATOMIC_ACQUIRE))
+		host_call4(SYS_futex, (long)alive, FUTEX_WAIT, 1, 0);
+}
+
+static void clear_child_tid(uint64_t addr)
+{
+	if (addr) {
+		put_word(addr, 0);
+		host_call3(SYS_futex, (long)addr, FUTEX_WAKE, 1);
+	}
+}
+
+static void *lender_main(void *arg)
+{
+	struct lender *l = arg;
+	struct vfork_area *a = l->area;
+	uint8_t *area = __builtin_alloca_with_align(thread_area_size(), 512);
+	struct clone_request q = *l->q;
+	struct kernel_stack off = {.flags = SS_DISABLE};
+	uint64_t all = SIGSET_ALL;
+	uint32_t alive = 1;
+	struct thread t;
+	long child;
+
+	thread_prepare(&t, a->thread.proc, area);
+	thread_release_rseq();
+	child = thread_adopt(&t);
+	if (!child) {
+		q.flags = (q.flags | CLONE_CHILD_CLEARTID) & ~(uint64_t)CLONE_CHILD_SETTID;
+		q.child_tid = (uint64_t)&alive;
+		child = host_vfork(&q, a);
+	}
+	l->child = child;
+	__atomic_store_n(&l->done, 1, __ATOMIC_RELEASE); /* l is gone from here on */
+	host_futex_wake(&l->done, 1);
+	if (child > 0) {
+		await_end(&alive);
+		clear_child_tid(a->thread.clear_tid);
+	}
+	release(a);
+	host_sigmask(SIG_SETMASK, &all, NULL);
+	host_call2(SYS_sigaltstack, (long)&off, 0);
+	return NULL;
+}
+
+long process_beside(const struct clone_request *q, struct regs *r, struct thread *t)
+{
+	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
+	struct lender l = {.q = q};
+	long rc;
+
+	if ((q->flags & CLONE_FILES) && t->proc->fd_bits)
+		return -EINVAL; /* as of process_fork */
+	l.area = vfork_prepare(q, r, t);
+	if (!l.area)
+		return -ENOMEM;
+	l.area->thread.is_beside = true;
+	l.area->thread.altstack = (struct kernel_stack){.flags = SS_DISABLE};
+	l.area->thread.clear_tid = q->flags & CLONE_CHILD_CLEARTID ? q->child_tid : 0;
+	l.area->told_tid = q->flags & CLONE_CHILD_SETTID ? q->child_tid : 0;
+	host_sigmask(SIG_SETMASK, &none, NULL);
+	rc = thread_start_host(lender_main, &l);
+	if (rc)
+		release(l.area);
+	while (!rc && !__atomic_load_n(&l.done, __ATOMIC_ACQUIRE))
+		host_futex_wait(&l.done, 0);
+	signal_apply_mask(t);
+	return rc ? rc : l.child;
 }

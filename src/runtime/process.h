@@ -27,5 +27,7 @@ long thread_clone(const struct clone_request *q, struct regs *r, struct thread *
 long process_fork(const struct clone_request *q, struct regs *r, struct thread *t);
 /* CLONE_VM and CLONE_VFORK: the parent waits until the child executes or ends. */
 long process_vfork(const struct clone_request *q, struct regs *r, struct thread *t);
+/* CLONE_VM alone: parent and child go on side by side in one memory. */
+long process_beside(const struct clone_request *q, struct regs *r, struct thread *t);
 
 #endif

@@ -68,6 +68,7 @@ struct thread {
 	int tid;
 	bool is_leader; /* thread group leader, or a child process' only thread: ends by a raw exit */
 	bool is_vfork; /* child that shares its parent's memory */
+	bool is_beside; /* such a child whose parent goes on: the kernel's clear_child_tid tells the runtime of its end */
 	uint64_t sigmask; /* as the program sees it */
 	struct kernel_stack altstack; /* the program's, virtual */
 	struct kernel_stack host_altstack;
@@ -91,6 +92,7 @@ struct process {
 	bool path_rules; /* some path is served by a shield: every path call takes the slow way */
 	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
 	struct launch *launching; /* of a vfork child in execve: its memory is the parent's, who frees it */
+	bool has_threads; /* of a child that shares its parent's memory: it made some */
 	uint32_t lock; /* sigactions */
 	int pid;
 };

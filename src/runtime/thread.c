@@ -179,7 +179,7 @@ static int create_first(void)
 	return rc;
 }
 
-static int create(struct start *s)
+int thread_start_host(void *(*start_routine)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t id;
@@ -190,7 +190,7 @@ static int create(struct start *s)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, HOST_STACK);
-	rc = pthread_create(&id, &attr, thread_main, s);
+	rc = pthread_create(&id, &attr, start_routine, arg);
 	pthread_attr_destroy(&attr);
 	return -rc;
 }
@@ -223,7 +223,8 @@ long thread_clone(const struct clone_request *q, struct regs *r, struct thread *
 	if (q->flags & CLONE_SETTLS)
 		s.regs.fs = q->tls;
 	host_sigmask(SIG_SETMASK, &none, NULL);
-	rc = create(&s);
+	t->proc->has_threads = true;
+	rc = thread_start_host(thread_main, &s);
 	while (!rc && !__atomic_load_n(&s.done, __ATOMIC_ACQUIRE))
 		host_futex_wait(&s.done, 0);
 	signal_apply_mask(t);
@@ -308,7 +309,7 @@ long sys_exit(struct regs *r, struct thread *t)
 long sys_set_tid_address(struct regs *r, struct thread *t)
 {
 	t->clear_tid = r->rdi;
-	if (t->is_leader)
+	if (t->is_leader && !t->is_beside)
 		return host_call1(SYS_set_tid_address, (long)r->rdi);
 	return t->tid;
 }

@@ -22,6 +22,9 @@ void thread_prepare(struct thread *t, struct process *p, void *area);
 /* In the thread itself, signals blocked: GS base, alternate stack, syscall user dispatch. 0 or -errno. General registers only. */
 int thread_adopt(struct thread *t);
 
+/* A host thread, with the caller's signal mask and 512 KiB of stack, that nobody waits for. 0 or -errno. */
+int thread_start_host(void *(*start_routine)(void *), void *arg);
+
 /* Arm syscall user dispatch for the calling thread (it does not survive fork). */
 int thread_arm(void);
 

@@ -26,6 +26,7 @@ for kind in '' static/; do
 	t "${n}execs" -o -- "$b/${kind}execs"
 	t "${n}limits" -- "$b/${kind}limits"
 	t "${n}setxid" -- "$b/${kind}setxid"
+	t "${n}beside" -- "$b/${kind}beside"
 	t "${n}blocking" -- "$b/${kind}blocking"
 	t "${n}faults" -- "$b/${kind}faults"
 	t "${n}threads" -- "$b/${kind}threads"
@@ -47,6 +48,8 @@ for how in 'null=signal 11' 'abort=signal 6' 'ill=signal 4' 'fpe=signal 8' 'trap
 done
 t static-death-null -s 'signal 11' -- "$b/static/death" null
 t static-death-mainfirst -- "$b/static/death" mainfirst
+t sanitized-leak -s 'exit 1' -o -- "$b/sanitized/leak"
+t shell-limits -s 'exit 126' -o -- bash "$p/shell/limits.sh"
 t fixed-memory -- "$b/fixed/memory"
 t fixed-auxv -- "$b/fixed/auxv"
 t static-pie-auxv -- "$b/static-pie/auxv"

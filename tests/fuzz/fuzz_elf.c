@@ -108,7 +108,7 @@ static void run_shebang(const uint8_t *p, size_t n)
 	fuzz_check(rc == 1 || rc == 0 || err.code == ERR_INPUT);
 	fuzz_check((rc == 0) == (n < 2 || p[0] != '#' || p[1] != '!'));
 	if (rc == 1) {
-		fuzz_check(s.interp[0] != '\0' && strlen(s.interp) + strlen(s.arg) < SHEBANG_MAX);
+		fuzz_check((s.interp[0] || !s.arg[0]) && strlen(s.interp) + strlen(s.arg) < SHEBANG_MAX);
 		fuzz_check(!strchr(s.interp, '\n') && !strchr(s.arg, '\n'));
 	}
 }

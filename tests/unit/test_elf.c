@@ -237,6 +237,8 @@ static void test_shebang(void **state)
 		{"#!/usr/bin/env -S  python3 -u \nx", "/usr/bin/env", "-S  python3 -u"},
 		{"#!/bin/sh\t-e\n", "/bin/sh", "-e"},
 		{"#!rel\n", "rel", ""},
+		{"#!", "", ""},
+		{"#! \t", "", ""},
 	};
 	struct shebang s;
 	struct error err;

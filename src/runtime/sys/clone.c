@@ -28,7 +28,7 @@ static long create(const struct clone_request *q, struct regs *r, struct thread 
 	if ((q->flags & CLONE_VM) && (q->flags & CLONE_VFORK))
 		return process_vfork(q, r, t);
 	if (q->flags & CLONE_VM)
-		return -EINVAL; /* two running processes on one memory: the host threads underneath cannot be told apart */
+		return process_beside(q, r, t);
 	return process_fork(q, r, t);
 }
 

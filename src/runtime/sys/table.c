@@ -85,8 +85,8 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 
 	/* processes and threads */
 	SLOW(clone, sys_clone,
-		"a thread is one of the runtime's; EINVAL for a process that goes on beside its parent in "
-		"the same memory"),
+		"a thread is one of the runtime's; a process in its parent's memory has signal actions of "
+		"its own"),
 	SLOW(clone3, sys_clone3, "as clone; set_tid for processes only"),
 	SLOW(fork, sys_fork, "as clone"),
 	SLOW(vfork, sys_vfork,
