@@ -92,7 +92,8 @@ void verb_help(const struct verb *v)
 	printf("\nexit codes: %s\n",
 		v->stop ? "the program's own; 125 scone failed, 126 PROGRAM cannot be executed, 127 not found"
 			: "0 done, 1 failed, 2 usage, 3 CAS not reachable, 4 bad input, 5 not found,\n"
-			  "            6 conflict, 7 not permitted, 8 CAS or evidence not trusted, 9 damaged or changed");
+			  "            6 conflict, 7 not permitted, 8 CAS or evidence not trusted, 9 damaged "
+			  "or changed");
 }
 
 static int usage_code(const struct verb *v)

@@ -26,6 +26,17 @@ static const enum opt o_evidence[] = {EVIDENCE_OPTIONS, OPT_TOLERATE, OPT_IGNORE
 static const enum opt o_show[] = {OPT_TYPE, OPT_JSON, OPT_END};
 static const enum opt o_collateral[] = {OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_JSON, OPT_END};
 
+static const enum opt o_volume[] = {OPT_VOLUME_KEY_FILE, OPT_AT_LEAST, OPT_JSON, OPT_END};
+static const enum opt o_volume_create[] = {
+	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_LABEL, OPT_FORCE, OPT_JSON, OPT_END};
+static const enum opt o_volume_ls[] = {OPT_VOLUME_KEY_FILE, OPT_LONG, OPT_AT_LEAST, OPT_JSON, OPT_END};
+static const enum opt o_volume_put[] = {OPT_VOLUME_KEY_FILE, OPT_FORCE, OPT_AT_LEAST, OPT_JSON, OPT_END};
+static const enum opt o_volume_resize[] = {OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_JSON, OPT_END};
+static const enum opt o_volume_encrypt[] = {OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_LABEL, OPT_JSON, OPT_END};
+static const enum opt o_volume_rekey[] = {OPT_VOLUME_KEY_FILE, OPT_NEW_KEY_FILE, OPT_JSON, OPT_END};
+static const enum opt o_seal[] = {OPT_SIGN_KEY, OPT_JSON, OPT_END};
+static const enum opt o_check[] = {OPT_SIGNER, OPT_ROOT, OPT_JSON, OPT_END};
+
 static const struct verb verbs[] = {
 	{"cas add", "NAME HOST[:PORT]", 2, 2, false, o_cas_add, "Add a CAS and pin its key.",
 		"With --key the key is pinned without a connection. Without it CAS is asked for its key, "
@@ -97,6 +108,51 @@ static const struct verb verbs[] = {
 		"names more of it, as\n"
 		"for `scone measure`.\n",
 		verb_run},
+	{"volume create", "VOLUME", 1, 1, false, o_volume_create, "Make an empty encrypted volume.",
+		"VOLUME is a directory, which is made if it is not there, or a file or block device. The key "
+		"file is made, too, with\n"
+		"mode 0600, if it is not there. --force throws away what a file or device holds.\n",
+		verb_volume_create},
+	{"volume info", "VOLUME", 1, 1, false, o_volume, "Print a volume's size, use, version and label.",
+		NULL, verb_volume_info},
+	{"volume ls", "VOLUME [PATH]", 1, 2, false, o_volume_ls, "List a directory of a volume.", NULL,
+		verb_volume_ls},
+	{"volume get", "VOLUME PATH [FILE|-]", 2, 3, false, o_volume,
+		"Copy a file out of a volume, to standard output if no FILE is named.", NULL,
+		verb_volume_get},
+	{"volume put", "VOLUME FILE|- PATH", 3, 3, false, o_volume_put, "Copy a file into a volume.",
+		"It has its name only once it is whole. --force replaces what is there.\n", verb_volume_put},
+	{"volume verify", "VOLUME", 1, 1, false, o_volume,
+		"Read and authenticate every block of a volume; every fault is named.", NULL,
+		verb_volume_verify},
+	{"volume resize", "VOLUME", 1, 1, false, o_volume_resize,
+		"Let a volume take more of the host, or less.", NULL, verb_volume_resize},
+	{"volume encrypt", "DIR VOLUME", 2, 2, false, o_volume_encrypt,
+		"Copy a directory tree into a volume, which is made if it is not there.",
+		"With modes, owners, times, extended attributes, links and holes. Stopped, or after a crash, "
+		"the same command goes\n"
+		"on. DIR is left as it is.\n",
+		verb_volume_encrypt},
+	{"volume decrypt", "VOLUME DIR", 2, 2, false, o_volume,
+		"Copy all of a volume into an empty directory.",
+		"Stopped, or after a crash, the same command goes on.\n", verb_volume_decrypt},
+	{"volume rekey", "VOLUME", 1, 1, false, o_volume_rekey, "Encrypt a volume anew, with another key.",
+		"The new volume is made beside the old one, verified, and takes its place at the end. "
+		"Stopped, "
+		"or after a crash,\n"
+		"the same command goes on; until then the old key counts.\n",
+		verb_volume_rekey},
+	{"volume backup", "VOLUME COPY", 2, 2, false, o_volume,
+		"Copy a volume as it is, encrypted; then check that the copy has its version.", NULL,
+		verb_volume_backup},
+	{"volume seal", "DIR [MANIFEST]", 1, 2, false, o_seal,
+		"Make a signed manifest of a read-only directory tree.",
+		"MANIFEST is DIR.sealed unless it is named. Prints the root digest, which names the tree, "
+		"and "
+		"who signed.\n",
+		verb_volume_seal},
+	{"volume check", "DIR MANIFEST [PATH [OFFSET LENGTH]]", 2, 5, false, o_check,
+		"Compare a tree, one file, or some bytes of it with its manifest.", NULL, verb_volume_check},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -39,6 +39,11 @@ void sealed_build_free(struct sealed_build *b)
 	free(b);
 }
 
+uint32_t sealed_build_count(const struct sealed_build *b)
+{
+	return b->count;
+}
+
 static int grow(struct sealed_build *b, struct error *err)
 {
 	uint32_t cap = b->cap ? b->cap * 2 : 256;

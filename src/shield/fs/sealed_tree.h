@@ -97,6 +97,7 @@ struct sealed_build;
 
 MUST_USE int sealed_build_new(struct sealed_build **ret, struct error *err);
 void sealed_build_free(struct sealed_build *b);
+uint32_t sealed_build_count(const struct sealed_build *b); /* entries so far */
 /* e: type, mode, uid, gid, mtime, name, target and size of a link; count of a directory. A file's content follows, from the start, in whole
  * leaves but for the last: sealed_build_leaf for each. ERR_INPUT: out of order, or a name that cannot be. */
 MUST_USE int sealed_build_add(struct sealed_build *b, const struct sealed_entry *e, struct error *err);
