@@ -22,6 +22,7 @@ static const struct route routes[] = {
 		"GET, POST"},
 	{API_SESSIONS "/", true, {{"GET", true, api_session_read}, {"DELETE", true, api_session_delete}},
 		"GET, DELETE"},
+	{API_VALUES, true, {{"GET", false, api_values}}, "GET"},
 	{"/v1/attest/nonce", false, {{"POST", true, api_attest_nonce}}, "POST"},
 	{"/v1/attest", false, {{"POST", true, api_attest_attest}}, "POST"},
 };

@@ -34,10 +34,12 @@ void api_session_upload(struct cas *c, const struct http_request *q, struct http
 void api_session_list(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_read(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_delete(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_values(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_attest(struct cas *c, const struct http_request *q, struct http_reply *r);
 
 #define API_SESSIONS "/v1/sessions"
+#define API_VALUES "/v1/values/"
 
 /* Answer with j, which it takes over. NULL: out of memory. */
 void api_json(struct http_reply *r, int status, json_t *j);
