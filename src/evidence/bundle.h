@@ -40,6 +40,7 @@ enum evidence_item {
 	ITEM_COLLATERAL = 5, /* Intel: JSON, as collateral.h takes it */
 	ITEM_EVENT_LOG = 6, /* TCG event log */
 	ITEM_VALUES = 7, /* the register values that a digest in the statement covers (TPM: PCRs) */
+	ITEM_WORKLOAD = 8, /* of which program a machine's evidence speaks (workload.h) */
 	ITEM_END
 };
 

@@ -121,6 +121,7 @@ static const char *const item_names[ITEM_END] = {
 	[ITEM_COLLATERAL] = "collateral",
 	[ITEM_EVENT_LOG] = "event_log",
 	[ITEM_VALUES] = "values",
+	[ITEM_WORKLOAD] = "workload",
 };
 
 static json_t *items_json(const struct evidence *e)
