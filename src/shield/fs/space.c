@@ -30,6 +30,10 @@ void space_init(struct state *s, uint64_t total, uint64_t reserved)
 	memset(s->pending[1], 0, bytes);
 	memset(s->group_pending[0], 0, s->max_groups);
 	memset(s->group_pending[1], 0, s->max_groups);
+	for (unsigned int l = 0; l < MAP_LEVELS; l++) {
+		memset(s->map[l], 0, state_map_count(s->max_total, l) * sizeof(struct format_ptr));
+		memset(s->map_dirty[l], 0, state_map_count(s->max_total, l));
+	}
 	s->total = total;
 	for (uint64_t i = 0; i < reserved; i++)
 		s->used[i / WORD] |= 1ULL << (i % WORD);
