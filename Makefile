@@ -46,6 +46,13 @@ stress: all
 fuzz: all
 	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
 
+# Every crash of a volume, and everything a host can do to one; make check takes samples.
+crash: all
+	@FULL=1 tests/crash/volume.sh
+
+tamper: all
+	@FULL=1 tests/tamper/volume.sh
+
 # docs/syscalls.md, from the runtime's table.
 docs: all
 	@ninja -C $(BUILD) docs
@@ -57,6 +64,6 @@ install: all
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX)) && meson install -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-tsan
 
 .PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark stress fuzz docs format install clean
