@@ -4,7 +4,9 @@
 #               command line, CAS, LAS)
 #   style       scripts, formatting, layers
 #   unit, …     meson's tests, under the sanitizers where they can be built so
+#   tsan        tests of what threads share, under the thread sanitizer (build-tsan; part of unit, too)
 #   conformance programs natively against programs under the runtime
+#   suites      the short groups of the long suites of make conformance
 #   stress      the stress set for twenty seconds; `make stress` is ten minutes
 #   tamper, crash, e2e, example    scripts that print "ok NAME" and "not ok NAME: why" and end with "N passed, N failed"
 # check.sh PART...: only these parts.
@@ -112,7 +114,18 @@ if part unit; then
 	done
 fi
 
+# What several threads use, under the thread sanitizer. The runtime proper cannot be built so: it is static, and its threads are half the
+# program's; the modules it shares between them are in these tests.
+if part unit || part tsan; then
+	threaded='tests/unit/test_threads tests/unit/test_las_client tests/unit/test_http_client tests/patterns/test_cache_threads'
+	BUILD_TARGETS=$threaded one build-tsan scripts/build.sh build-tsan -Db_sanitize=thread
+	for t in $threaded; do
+		one "tsan/${t##*/test_}" env TSAN_OPTIONS=halt_on_error=1 timeout -k 10 200 "build-tsan/$t"
+	done
+fi
+
 part conformance && script conformance 600 tests/conformance/run.sh
+part suites && script suites 600 tests/suites/run.py --short -j 2
 
 part stress && script stress 200 tests/stress/run.sh 20
 

@@ -27,6 +27,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	redis-tools: conformance test, client
 	python3: conformance test; rounds and tables of the benchmarks
 	python3-venv: environment of the example with PySpark
+	libpython3.11-testsuite: CPython's own tests, a suite of make conformance
 	nginx: benchmark, server; the example with mutual TLS
 	wrk: benchmark, load of nginx
 	runsc: benchmark: gVisor, the peer

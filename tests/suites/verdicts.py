@@ -33,7 +33,7 @@ def read(path):
 
 
 def summary(found):
-    counts = collections.Counter(verdict for verdict, _ in found.values())
+    counts = collections.Counter(verdict.split(":")[0] for verdict, _ in found.values())
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) or "no verdicts"
 
 
