@@ -47,12 +47,12 @@ void log_init(const char *program)
 
 void log_set_level(enum log_level level)
 {
-	log_level = level;
+	__atomic_store_n(&log_level, level, __ATOMIC_RELAXED);
 }
 
 enum log_level log_get_level(void)
 {
-	return log_level;
+	return __atomic_load_n(&log_level, __ATOMIC_RELAXED);
 }
 
 /* Text may quote a peer: nothing in it may start a new line or drive a terminal. */
@@ -86,7 +86,7 @@ static void PRINTF_LIKE(2, 0) log_line(enum log_level level, const char *fmt, va
 	int head, n;
 	size_t len;
 
-	if (level > log_level)
+	if (level > log_get_level())
 		return;
 	head = snprintf(line, room, "%s: %s: ", log_program, level_names[level]);
 	if (head < 0 || (size_t)head >= room)

@@ -47,6 +47,15 @@ static long map_private(size_t len)
 	return p;
 }
 
+static void unmap(void *p, size_t len)
+{
+#ifdef __SANITIZE_THREAD__
+	munmap(p, len); /* the sanitizer has to see that the addresses serve anew */
+#else
+	host_munmap(p, len);
+#endif
+}
+
 void *secret_arena_get(size_t n, bool own)
 {
 	size_t len = (n + sizeof(struct head) + PAGE - 1) & ~(PAGE - 1);
@@ -70,5 +79,5 @@ void secret_arena_put(void *p, size_t n, bool own)
 
 	if (!h->shared)
 		secret_wipe(p, n);
-	host_munmap(h, h->len);
+	unmap(h, h->len);
 }

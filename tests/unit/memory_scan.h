@@ -14,7 +14,7 @@
 
 /* Does the marker, given masked so that this text is not found itself, lie anywhere in writable memory? Reads freed blocks
  * and red zones on purpose. */
-__attribute__((no_sanitize("address", "undefined"), noinline)) static bool in_range_of_memory(
+__attribute__((no_sanitize("address", "undefined", "thread"), noinline)) static bool in_range_of_memory(
 	const uint8_t *from, const uint8_t *to, const uint8_t *masked, size_t n)
 {
 	for (; from + n <= to; from++) {

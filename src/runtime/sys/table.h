@@ -43,7 +43,8 @@ static inline bool fd_is_shielded(const struct process *p, uint64_t fd)
 {
 	uint64_t n = (uint32_t)fd;
 
-	return p->fd_bits && n < FD_TRACK_MAX && (p->fd_bits[n / 64] >> (n % 64) & 1);
+	return p->fd_bits && n < FD_TRACK_MAX &&
+	       (__atomic_load_n(&p->fd_bits[n / 64], __ATOMIC_ACQUIRE) >> (n % 64) & 1);
 }
 
 /* memory.c */
@@ -169,6 +170,7 @@ long sys_recvmsg(struct regs *r, struct thread *t);
 long sys_recvmmsg(struct regs *r, struct thread *t);
 long sys_pidfd_getfd(struct regs *r, struct thread *t);
 long sys_unshare(struct regs *r, struct thread *t);
+long sys_change_tree(struct regs *r, struct thread *t); /* runtime/self.c */
 long sys_io_submit(struct regs *r, struct thread *t);
 long sys_io_pgetevents(struct regs *r, struct thread *t);
 
