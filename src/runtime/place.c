@@ -5,6 +5,7 @@
 #include <string.h>
 #include "host/host.h"
 #include "runtime/fd.h"
+#include "runtime/hosted.h"
 #include "runtime/proc_path.h"
 #include "runtime/shields.h"
 
@@ -75,9 +76,14 @@ static struct place proc_place(struct thread *t, const char *path, unsigned flag
 	bool link_meant = flags & PLACE_NOFOLLOW;
 	const char *p = proc_path_own(path);
 	long fd;
+	int other;
 
-	if (!p)
-		return host;
+	if (!p) {
+		other = link_meant ? 0 : proc_path_other_exe(path);
+		if (!other || !hosted_by_us(other))
+			return host;
+		return (struct place){.kind = PLACE_PROGRAM, .id = (uint32_t)other, .link = true};
+	}
 	if (strcmp(p, "mem") == 0)
 		return (struct place){
 			.kind = runtime.attested || t->proc->path_rules ? PLACE_REFUSED : PLACE_HOST};

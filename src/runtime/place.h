@@ -15,7 +15,7 @@
 enum place_kind {
 	PLACE_HOST, /* pass to the host */
 	PLACE_FILE, /* injected file id */
-	PLACE_PROGRAM, /* a /proc name of the running program's image: runtime.program */
+	PLACE_PROGRAM, /* a /proc name of a running program's image: runtime.program if id is 0, else that of process id */
 	PLACE_REFUSED, /* -EACCES */
 };
 

@@ -1,5 +1,6 @@
 #include "runtime/proc_path.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/runtime.h"
@@ -23,9 +24,19 @@ static const char *skip_number(const char *p, long *ret)
 	return *end == '/' ? end + 1 : NULL;
 }
 
+/* After "task/TID/", if p begins so. */
+static const char *skip_task(const char *p)
+{
+	const char *task = skip(p, "task");
+	long id;
+
+	task = task ? skip_number(task, &id) : NULL;
+	return task ? task : p;
+}
+
 const char *proc_path_own(const char *path)
 {
-	const char *p = skip(path, "/proc"), *rest, *task;
+	const char *p = skip(path, "/proc"), *rest;
 	long id;
 
 	if (!p)
@@ -40,10 +51,18 @@ const char *proc_path_own(const char *path)
 	}
 	if (!rest)
 		return NULL;
-	task = skip(rest, "task");
-	if (task && (task = skip_number(task, &id)))
-		rest = task;
-	return rest;
+	return skip_task(rest);
+}
+
+int proc_path_other_exe(const char *path)
+{
+	const char *rest = skip(path, "/proc");
+	long id;
+
+	rest = rest ? skip_number(rest, &id) : NULL;
+	if (!rest || id > INT_MAX || id == thread_self()->proc->pid)
+		return 0;
+	return strcmp(skip_task(rest), "exe") == 0 ? (int)id : 0;
 }
 
 bool proc_path_is_exe(const char *path)

@@ -11,6 +11,7 @@ for kind in '' static/; do
 	t "${n}args" -s 'exit 3' -- "$b/${kind}args" 3 'two words' '' $'tab\tand\nline' 'é'
 	t "${n}auxv" -- "$b/${kind}auxv"
 	t "${n}procself" -- "$b/${kind}procself" 'an argument' ''
+	t "${n}procother" -- "$b/${kind}procother"
 	t "${n}files" -- "$b/${kind}files"
 	t "${n}ipc" -- "$b/${kind}ipc"
 	t "${n}memory" -- "$b/${kind}memory"

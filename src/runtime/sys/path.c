@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "host/host.h"
+#include "runtime/hosted.h"
 #include "runtime/place.h"
 #include "runtime/served.h"
 #include "runtime/shields.h"
@@ -25,13 +26,26 @@ static long pass(struct regs *r)
 	return scone_safe_call((long)r->nr, r);
 }
 
+/* Path of the program that a PLACE_PROGRAM means; NULL: what the kernel says of it is all there is. */
+static const char *program_of(struct place p, char buf[PLACE_PATH_MAX])
+{
+	if (!p.id)
+		return runtime.program;
+	return hosted_program((int)p.id, buf) > 0 ? buf : NULL;
+}
+
 static long open_place(struct regs *r, struct thread *t, struct place p, uint32_t flags, uint32_t mode)
 {
+	char buf[PLACE_PATH_MAX];
+	const char *program;
+
 	switch (p.kind) {
 	case PLACE_FILE:
 		return served_open(t->proc, p.id, flags);
 	case PLACE_PROGRAM:
-		return scone_safe_call6(SYS_openat, AT_FDCWD, (long)runtime.program, flags, mode, 0, 0);
+		program = program_of(p, buf);
+		return program ? scone_safe_call6(SYS_openat, AT_FDCWD, (long)program, flags, mode, 0, 0)
+			       : pass(r);
 	case PLACE_REFUSED:
 		return -EACCES;
 	default:
@@ -99,7 +113,7 @@ long sys_openat2(struct regs *r, struct thread *t)
 static long readlink_path(
 	struct regs *r, struct thread *t, int dirfd, uint64_t user, uint64_t out, int32_t size)
 {
-	char path[PLACE_PATH_MAX];
+	char path[PLACE_PATH_MAX], buf[PLACE_PATH_MAX];
 	const char *text;
 	struct place p;
 	size_t n;
@@ -111,7 +125,9 @@ static long readlink_path(
 		return -EINVAL;
 	if (p.kind != PLACE_FILE && p.kind != PLACE_PROGRAM)
 		return pass(r);
-	text = p.kind == PLACE_FILE ? injected_get(shields_files(), p.id)->info.path : runtime.program;
+	text = p.kind == PLACE_FILE ? injected_get(shields_files(), p.id)->info.path : program_of(p, buf);
+	if (!text)
+		return pass(r);
 	n = strlen(text);
 	if (n > (size_t)size)
 		n = (size_t)size;
@@ -158,7 +174,8 @@ static struct place place_after(struct thread *t, long ret, bool regular, uint64
 static long stat_path(
 	struct regs *r, struct thread *t, int dirfd, uint64_t user, uint64_t out, uint32_t at_flags)
 {
-	char path[PLACE_PATH_MAX];
+	char path[PLACE_PATH_MAX], buf[PLACE_PATH_MAX];
+	const char *program;
 	struct stat st = {0};
 	struct place p;
 	long ret;
@@ -168,8 +185,9 @@ static long stat_path(
 	p = place_named(t, dirfd, path, place_flags(at_flags));
 	if (p.kind == PLACE_FILE)
 		return served_stat(p.id, out);
-	if (p.kind == PLACE_PROGRAM)
-		return scone_safe_call6(SYS_newfstatat, AT_FDCWD, (long)runtime.program, (long)out, 0, 0, 0);
+	program = p.kind == PLACE_PROGRAM ? program_of(p, buf) : NULL;
+	if (program)
+		return scone_safe_call6(SYS_newfstatat, AT_FDCWD, (long)program, (long)out, 0, 0, 0);
 	ret = pass(r);
 	if (ret == 0 && user_copy(&st, (const void *)out, sizeof(st)) < 0)
 		return ret;
@@ -195,7 +213,8 @@ long sys_newfstatat(struct regs *r, struct thread *t)
 long sys_statx(struct regs *r, struct thread *t)
 {
 	uint32_t at_flags = (uint32_t)r->rdx, mask = (uint32_t)r->r10;
-	char path[PLACE_PATH_MAX];
+	char path[PLACE_PATH_MAX], buf[PLACE_PATH_MAX];
+	const char *program;
 	struct statx st = {0};
 	struct place p;
 	long ret;
@@ -205,8 +224,9 @@ long sys_statx(struct regs *r, struct thread *t)
 	p = place_named(t, (int)r->rdi, path, place_flags(at_flags));
 	if (p.kind == PLACE_FILE)
 		return served_statx(p.id, at_flags, mask, r->r8);
-	if (p.kind == PLACE_PROGRAM)
-		return scone_safe_call6(SYS_statx, AT_FDCWD, (long)runtime.program,
+	program = p.kind == PLACE_PROGRAM ? program_of(p, buf) : NULL;
+	if (program)
+		return scone_safe_call6(SYS_statx, AT_FDCWD, (long)program,
 			at_flags & ~(uint32_t)AT_EMPTY_PATH, mask, (long)r->r8, 0);
 	ret = pass(r);
 	if (ret == 0 && user_copy(&st, (const void *)r->r8, sizeof(st)) < 0)
@@ -220,7 +240,8 @@ long sys_statx(struct regs *r, struct thread *t)
 static long access_path(
 	struct regs *r, struct thread *t, int dirfd, uint64_t user, uint32_t mask, uint32_t at_flags)
 {
-	char path[PLACE_PATH_MAX];
+	char path[PLACE_PATH_MAX], buf[PLACE_PATH_MAX];
+	const char *program;
 	struct place p;
 
 	if (!take_path_or_empty(path, user, at_flags))
@@ -228,8 +249,9 @@ static long access_path(
 	p = place_find(t, dirfd, path, place_flags(at_flags));
 	if (p.kind == PLACE_FILE)
 		return served_access(p.id, mask, at_flags & AT_EACCESS);
-	if (p.kind == PLACE_PROGRAM)
-		return scone_safe_call6(SYS_faccessat, AT_FDCWD, (long)runtime.program, mask, 0, 0, 0);
+	program = p.kind == PLACE_PROGRAM ? program_of(p, buf) : NULL;
+	if (program)
+		return scone_safe_call6(SYS_faccessat, AT_FDCWD, (long)program, mask, 0, 0, 0);
 	return p.kind == PLACE_REFUSED && mask ? -EACCES : pass(r);
 }
 
