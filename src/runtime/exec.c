@@ -14,6 +14,7 @@
 #include "runtime/code.h"
 #include "runtime/launch.h"
 #include "runtime/proc_path.h"
+#include "runtime/self.h"
 #include "runtime/signal.h"
 #include "runtime/sys/table.h"
 
@@ -107,7 +108,7 @@ int exec_state_fd(const char *execfn)
 	int fd = 0;
 
 	if (strncmp(p, "/proc/self/", 11))
-		return -1;
+		return self_state_fd(execfn);
 	p += 10;
 	for (int bit = 0; bit < FD_BITS; bit++) {
 		if (*p++ != '/')
@@ -124,6 +125,7 @@ int exec_state_fd(const char *execfn)
 long exec_hand_over(const struct launch *l, struct process *p)
 {
 	char name[11 + 2 * FD_BITS + 5], *bare[] = {l->argv[0], NULL}, *none[] = {NULL};
+	char **argv, **envp;
 	long fd = launch_write_state(l, p), rc;
 
 	if (fd < 0)
@@ -135,8 +137,11 @@ long exec_hand_over(const struct launch *l, struct process *p)
 	name_with_fd((int)fd, name);
 	if (l->by_fd)
 		host_call3(SYS_fcntl, l->fd, F_SETFD, 0);
-	rc = host_call3(SYS_execve, (long)name, (long)(runtime.attested ? bare : l->argv),
-		(long)(runtime.attested ? none : l->envp));
+	argv = runtime.attested ? bare : l->argv;
+	envp = runtime.attested ? none : l->envp;
+	rc = host_call3(SYS_execve, (long)name, (long)argv, (long)envp);
+	if (rc == -ENOENT)
+		rc = self_exec((int)fd, argv, envp);
 	host_close((int)fd);
 	return rc;
 }

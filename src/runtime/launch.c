@@ -126,19 +126,39 @@ static int open_program(int dirfd, const char *path, struct stat *st)
 	return rc ? rc : fd;
 }
 
-/* The path of an open file. *ret_gone: it does not lead there. */
-static int absolute_name(int fd, const struct stat *st, char ret[PATH_MAX], bool *ret_gone)
+/* Without /proc: the name as it is, made absolute. *ret_gone is then for the caller to find out. */
+static int plain_name(int dirfd, const char *name, char ret[PATH_MAX], bool *ret_unknown)
+{
+	long n = 0;
+
+	*ret_unknown = name[0] != '/' && dirfd != AT_FDCWD;
+	if (name[0] != '/' && !*ret_unknown) {
+		n = host_call2(SYS_getcwd, (long)ret, PATH_MAX);
+		if (host_failed(n))
+			return (int)n;
+		ret[n - 1] = '/';
+	}
+	return snprintf(ret + n, PATH_MAX - (size_t)n, "%s", name) < PATH_MAX - n ? 0 : -ENAMETOOLONG;
+}
+
+/* The path of an open file, which was found by name. *ret_gone: it does not lead there. */
+static int absolute_name(
+	int fd, int dirfd, const char *name, const struct stat *st, char ret[PATH_MAX], bool *ret_gone)
 {
 	struct stat there;
+	bool unknown = false;
 	char link[64];
 	long n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = host_call3(SYS_readlink, (long)link, (long)ret, PATH_MAX - 1);
+	if (!host_failed(n))
+		ret[n] = 0;
+	else if (n == -ENOENT)
+		n = plain_name(dirfd, name, ret, &unknown);
 	if (host_failed(n))
 		return (int)n;
-	ret[n] = 0;
-	*ret_gone = host_call4(SYS_newfstatat, AT_FDCWD, (long)ret, (long)&there, 0) ||
+	*ret_gone = unknown || host_call4(SYS_newfstatat, AT_FDCWD, (long)ret, (long)&there, 0) ||
 		    there.st_dev != st->st_dev || there.st_ino != st->st_ino;
 	return 0;
 }
@@ -184,7 +204,7 @@ int launch_resolve(struct launch *l, int dirfd)
 		if (!rc && kind == 0) {
 			rc = check_elf(fd, &st);
 			if (!rc)
-				rc = absolute_name(fd, &st, real, &gone);
+				rc = absolute_name(fd, depth ? AT_FDCWD : dirfd, name, &st, real, &gone);
 		}
 		if (rc || !gone)
 			host_close(fd);

@@ -37,6 +37,7 @@ for kind in '' static/; do
 	t "${n}forkstorm" -- "$b/${kind}forkstorm" 10
 	t "${n}overflow" -- "$b/${kind}overflow"
 	t "${n}scarce" -- "$b/${kind}scarce"
+	t "${n}traced" -- "$b/${kind}traced"
 	for what in open names rename attr io; do
 		t "${n}posix-$what" -- "$b/${kind}posix_$what"
 	done
@@ -50,6 +51,7 @@ done
 t static-death-null -s 'signal 11' -- "$b/static/death" null
 t static-death-mainfirst -- "$b/static/death" mainfirst
 t sanitized-leak -s 'exit 1' -o -- "$b/sanitized/leak"
+t jail -s 'exit 6' -- sh "$p/shell/jail.sh" "$b/static/args"
 t shell-limits -s 'exit 126' -o -- bash "$p/shell/limits.sh"
 t fixed-memory -- "$b/fixed/memory"
 t fixed-auxv -- "$b/fixed/auxv"

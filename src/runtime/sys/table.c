@@ -18,6 +18,7 @@
 #define PATH1(call, handler, text) FAST(call, sys_path1_fast, handler, text)
 #define SLOW(call, handler, text) ENTRY(call, .kind = SYS_SLOW, .slow = handler, .note = text)
 #define REFUSE(call, number, text) ENTRY(call, .kind = SYS_REFUSE, .err = number, .note = text)
+#define OWN_FILE "the runtime keeps its own file for an execve where there is no /proc"
 #define GONE(call) REFUSE(call, ENOSYS, "Linux does not do it either")
 
 const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
@@ -160,7 +161,7 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS_NOTE(prlimit64, "as setrlimit"),
 	PASS(futex),
 	PASS(futex_waitv),
-	PASS(setns),
+	SLOW(setns, sys_change_tree, OWN_FILE),
 	PASS(kcmp),
 	PASS_NOTE(seccomp, "the filter sees the runtime's calls and has to allow them"),
 	PASS_NOTE(landlock_create_ruleset, "rules have to allow executing the runtime for execve to work"),
@@ -193,8 +194,8 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS(getcwd),
 	PASS(chdir),
 	PASS(fchdir),
-	PASS(chroot),
-	PASS(pivot_root),
+	SLOW(chroot, sys_change_tree, OWN_FILE),
+	SLOW(pivot_root, sys_change_tree, OWN_FILE),
 	PASS_NOTE(inotify_add_watch,
 		"knows the host's files: what it finds of an injected one is the template"),
 	PASS_NOTE(fanotify_mark, "knows the host's files: what it finds of an injected one is the template"),
@@ -202,14 +203,15 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS(inotify_init1),
 	PASS(inotify_rm_watch),
 	PASS(fanotify_init),
-	PASS_NOTE(mount, "knows the host's files: what it finds of an injected one is the template"),
+	SLOW(mount, sys_change_tree,
+		"knows the host's files: what it finds of an injected one is the template; else as chroot"),
 	PASS_NOTE(open_tree, "knows the host's files: what it finds of an injected one is the template"),
 	PASS_NOTE(fspick, "knows the host's files: what it finds of an injected one is the template"),
 	PASS_NOTE(acct, "knows the host's files: what it finds of an injected one is the template"),
 	PASS_NOTE(swapon, "knows the host's files: what it finds of an injected one is the template"),
 	PASS_NOTE(quotactl, "knows the host's files: what it finds of an injected one is the template"),
-	PASS(umount2),
-	PASS(move_mount),
+	SLOW(umount2, sys_change_tree, OWN_FILE),
+	SLOW(move_mount, sys_change_tree, OWN_FILE),
 	PASS(fsopen),
 	PASS(fsconfig),
 	PASS(fsmount),
