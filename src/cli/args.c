@@ -61,6 +61,8 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_AT] = {"at", 0, "TIME", "judge as of this time: 2025-06-20T10:00:00Z, or seconds since 1970"},
 	[OPT_REPORT_DATA] = {"report-data", 0, "HEX",
 		"the report data wanted; filled with zeros to 64 bytes"},
+	[OPT_NO_CRL] = {"no-crl", 0, NULL,
+		"go on where there is no revocation list at all; one that is there counts"},
 	[OPT_TOLERATE] = {"tolerate", 0, "WORD",
 		"debug-mode, software-hardening-needed, insecure-configuration, outdated-tcb; may be "
 		"repeated"},

@@ -71,6 +71,7 @@ enum opt {
 	OPT_TRUST_ROOT,
 	OPT_AT,
 	OPT_REPORT_DATA,
+	OPT_NO_CRL,
 	OPT_TOLERATE, /* may be repeated: args.tolerate */
 	OPT_IGNORE, /* may be repeated: args.ignore */
 	OPT_COUNT,

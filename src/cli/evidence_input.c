@@ -200,6 +200,7 @@ int evidence_input_load(const struct args *a, bool whole, struct evidence_input 
 		load_report_data(a, ret, err) < 0 || load_tolerances(a, ret, err) < 0 ||
 		load_collateral(a, ret, err) < 0)
 		return -1;
+	ret->ctx.allow_no_revocation = a->value[OPT_NO_CRL];
 	if (!a->value[OPT_TRUST_ROOT])
 		return 0;
 	ret->root.tee = ret->evidence.tee;

@@ -21,7 +21,7 @@ static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSO
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
 
 #define EVIDENCE_OPTIONS                                                                                     \
-	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA
+	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA, OPT_NO_CRL
 static const enum opt o_evidence[] = {EVIDENCE_OPTIONS, OPT_TOLERATE, OPT_IGNORE, OPT_JSON, OPT_END};
 static const enum opt o_show[] = {OPT_TYPE, OPT_JSON, OPT_END};
 static const enum opt o_collateral[] = {OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_JSON, OPT_END};

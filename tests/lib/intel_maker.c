@@ -402,6 +402,8 @@ void intel_make(const struct intel_recipe *r, struct intel_made *ret)
 	buf_init(&ret->quote, ROOM);
 	buf_init(&ret->collateral, ROOM);
 	buf_init(&ret->chain, ROOM);
+	buf_init(&ret->root_pem, ROOM);
+	cert_pem(&certs[CERT_ROOT], &ret->root_pem);
 	chain_pem(certs, r->order, r->order_count, &ret->chain);
 	make_collateral(r, certs, &ret->collateral);
 	make_quote(r, certs[CERT_PCK].key, &ret->chain, &ret->quote);
@@ -415,4 +417,5 @@ void intel_made_free(struct intel_made *m)
 	buf_free(&m->quote);
 	buf_free(&m->collateral);
 	buf_free(&m->chain);
+	buf_free(&m->root_pem);
 }

@@ -64,6 +64,7 @@ struct intel_recipe {
 
 struct intel_made {
 	struct buf quote, collateral, chain; /* chain: PEM of the PCK chain */
+	struct buf root_pem;
 	uint8_t root[32]; /* key hash */
 };
 
