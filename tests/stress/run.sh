@@ -42,6 +42,7 @@ s fault-storm 60 "$b/storm"
 s musl-fault-storm 60 "$b/musl/storm"
 s hostile-elf-shared 120 "$b/hostile" %n 40 /bin/true
 s faults 60 "$b/faults"
+s traced 90 "$b/traced"
 s threads 60 "$b/threads"
 s sigmask 60 "$b/sigmask"
 s clone3 60 "$b/clone3"
