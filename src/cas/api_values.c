@@ -89,7 +89,7 @@ static int key_value(
 	int rc;
 
 	buf_init_secret(&parts, PARTS_MAX);
-	rc = vault_key_parts(s->doc, &s->vault, spec, &parts, err);
+	rc = vault_key_parts(s->doc, &s->vault, spec, false, &parts, err);
 	if (!rc &&
 		secret_parts_get(parts.data, parts.len, spec->kind >= SECRET_X509 ? "crt" : "pem", &p, &n)) {
 		json_object_set_new(j, "value", text_value(p, n));

@@ -54,7 +54,7 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 		goto out;
 	rc = sessions_renew(ctx->store, &s, ctx->now, err);
 	if (!rc)
-		rc = configure_service(&s, svc, ret, err);
+		rc = configure_service(ctx->store, ctx->now, &s, svc, ret, err);
 out:
 	stored_session_free(&s);
 	return rc;

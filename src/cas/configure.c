@@ -1,50 +1,68 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cas/configure.h"
+#include "cas/shared_secret.h"
 #include "cas/vault_key.h"
 #include "policy/template.h"
 
-#define PARTS_MAX (256 * 1024) /* all forms of one key or certificate */
+#define PARTS_MAX (256 * 1024) /* of one secret */
+
+/* What is not simply in the vault, made when first asked for: forms of keys and certificates, and all that is imported. */
+struct made {
+	bool done;
+	enum secret_kind kind;
+	struct buf value;
+};
 
 struct work {
 	const struct stored_session *s;
 	const struct service *svc;
 	struct service_config *out;
 	size_t left; /* of CONFIGURE_BYTES_MAX */
-	struct buf *
-		parts; /* by index of the secret: forms of keys and certificates, made when first asked for */
+	struct sealed_store *store;
+	uint64_t now;
+	struct made *made; /* by index of the secret */
 	struct error failed; /* text not empty: why one could not be made */
 };
 
-/* What templates and the runtime get of a secret: its bytes, or its parts. NULL: no such secret, or w->failed. */
-static const struct secret_spec *value_of(
-	struct work *w, const char *name, size_t len, const void **ret, size_t *ret_len)
+static int make_parts(struct work *w, const struct secret_spec *spec, struct made *m, struct error *err)
+{
+	if (spec->imported)
+		return shared_secret_get(w->store, w->s, spec, w->now, &m->kind, &m->value, err);
+	m->kind = spec->kind;
+	return vault_key_parts(w->s->doc, &w->s->vault, spec, true, &m->value, err);
+}
+
+/* What templates and the runtime get of a secret: its bytes, or its parts. False: no such secret, or w->failed. */
+static bool value_of(struct work *w, const char *name, size_t len, enum secret_kind *ret_kind,
+	const void **ret, size_t *ret_len)
 {
 	const struct session *doc = w->s->doc;
 	const struct secret_spec *spec = session_secret(doc, name, len);
-	struct buf *parts;
+	struct made *m;
 
 	if (!spec)
-		return NULL;
-	if (spec->kind <= SECRET_BINARY)
+		return false;
+	*ret_kind = spec->kind;
+	if (!spec->imported && spec->kind <= SECRET_BINARY)
 		return vault_lookup(doc, &w->s->vault, name, len, ret, ret_len);
-	parts = &w->parts[spec - doc->secrets];
-	if (!parts->len && vault_key_parts(doc, &w->s->vault, spec, parts, &w->failed)) {
-		buf_reset(parts);
-		return NULL;
-	}
-	*ret = parts->data;
-	*ret_len = parts->len;
-	return spec;
+	m = &w->made[spec - doc->secrets];
+	if (!m->done && make_parts(w, spec, m, &w->failed))
+		return false;
+	m->done = true;
+	*ret_kind = m->kind;
+	*ret = m->value.data ? (const void *)m->value.data : "";
+	*ret_len = m->value.len;
+	return true;
 }
 
 static bool lookup(void *arg, const char *name, size_t len, struct template_value *ret)
 {
-	const struct secret_spec *spec = value_of(arg, name, len, &ret->value, &ret->len);
+	enum secret_kind kind;
 
-	if (!spec)
+	if (!value_of(arg, name, len, &kind, &ret->value, &ret->len))
 		return false;
-	ret->kind = secret_kind_name(spec->kind);
+	ret->kind = secret_kind_name(kind);
 	return true;
 }
 
@@ -138,13 +156,13 @@ static int add_secret(struct work *w, const char *name, struct error *err)
 {
 	const void *value;
 	size_t len;
-	const struct secret_spec *spec = value_of(w, name, strlen(name), &value, &len);
+	enum secret_kind kind;
 	struct config_secret *s;
 
-	if (!spec)
+	if (!value_of(w, name, strlen(name), &kind, &value, &len))
 		return error_set(err, ERR_NOT_FOUND, "secret \"%s\" is not in session \"%s\" [E-REF]", name,
 			w->s->doc->name);
-	s = service_config_add_secret(w->out, name, secret_kind_name(spec->kind));
+	s = service_config_add_secret(w->out, name, secret_kind_name(kind));
 	if (!s)
 		return no_memory(err);
 	buf_put(&s->value, value, len);
@@ -186,10 +204,11 @@ static int fill(struct work *w, struct error *err)
 	return image && (add_files(w, image, err) || add_secrets(w, image, err)) ? -1 : 0;
 }
 
-int configure_service(const struct stored_session *s, const struct service *svc, struct service_config *ret,
-	struct error *err)
+int configure_service(struct sealed_store *store, uint64_t now, const struct stored_session *s,
+	const struct service *svc, struct service_config *ret, struct error *err)
 {
-	struct work w = {.s = s, .svc = svc, .out = ret, .left = CONFIGURE_BYTES_MAX};
+	struct work w = {
+		.store = store, .now = now, .s = s, .svc = svc, .out = ret, .left = CONFIGURE_BYTES_MAX};
 	int rc;
 
 	ret->session = strdup(s->doc->name);
@@ -198,18 +217,18 @@ int configure_service(const struct stored_session *s, const struct service *svc,
 	ret->pwd = strdup(svc->pwd);
 	ret->allow_unmeasured = svc->allow_unmeasured;
 	ret->allow_generated = svc->allow_generated;
-	w.parts = calloc(s->doc->secret_count + 1, sizeof(*w.parts));
-	if (!ret->session || !ret->service || !ret->mode || !ret->pwd || !w.parts) {
-		free(w.parts);
+	w.made = calloc(s->doc->secret_count + 1, sizeof(*w.made));
+	if (!ret->session || !ret->service || !ret->mode || !ret->pwd || !w.made) {
+		free(w.made);
 		return no_memory(err);
 	}
 	for (size_t i = 0; i < s->doc->secret_count; i++)
-		buf_init_secret(&w.parts[i], PARTS_MAX);
+		buf_init_secret(&w.made[i].value, PARTS_MAX);
 	rc = fill(&w, err);
 	if (rc && w.failed.text[0] && err)
 		*err = w.failed;
 	for (size_t i = 0; i < s->doc->secret_count; i++)
-		buf_free(&w.parts[i]);
-	free(w.parts);
+		buf_free(&w.made[i].value);
+	free(w.made);
 	return rc;
 }

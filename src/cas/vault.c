@@ -164,7 +164,7 @@ static int make_one(
 /* About what a generated value takes. */
 static uint64_t bytes_of(const struct secret_spec *spec)
 {
-	if (spec->has_value || spec->kind == SECRET_PUBLIC_KEY)
+	if (spec->has_value || spec->imported || spec->kind == SECRET_PUBLIC_KEY)
 		return 0;
 	return spec->kind <= SECRET_BINARY ? spec->size : KEY_BYTES;
 }
@@ -184,7 +184,8 @@ int vault_make(
 			"allowed",
 			s->name, (unsigned long long)total, VAULT_BYTES_MAX);
 	for (size_t i = 0; i < s->secret_count; i++) {
-		if (s->secrets[i].has_value || s->secrets[i].kind > SECRET_PRIVATE_KEY)
+		if (s->secrets[i].has_value || s->secrets[i].imported ||
+			s->secrets[i].kind > SECRET_PRIVATE_KEY)
 			continue;
 		if (make_one(&s->secrets[i], old, &v, err))
 			goto fail;

@@ -46,8 +46,8 @@ struct vault_value *vault_slot(struct vault *v, const struct secret_spec *spec, 
 MUST_USE int vault_encode(const struct vault *v, struct buf *out, struct error *err);
 MUST_USE int vault_decode(const void *p, size_t n, struct vault *ret, struct error *err);
 
-/* Value of a secret of s, explicit or generated; *ret and *ret_len are borrowed. NULL: no such secret, or a public key that follows from a
- * private one. */
+/* Value of a secret of s, explicit or generated; *ret and *ret_len are borrowed. NULL: no such secret, an imported one (shared_secret.h), or a
+ * public key that follows from a private one. */
 const struct secret_spec *vault_lookup(const struct session *s, const struct vault *v, const char *name,
 	size_t len, const void **ret, size_t *ret_len);
 

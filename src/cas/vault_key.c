@@ -171,7 +171,8 @@ int vault_key_certify(
 {
 	*ret_changed = false;
 	for (size_t i = 0; i < s->secret_count; i++)
-		if (s->secrets[i].kind >= SECRET_X509 && certify(s, v, &s->secrets[i], now, ret_changed, err))
+		if (s->secrets[i].kind >= SECRET_X509 && !s->secrets[i].imported &&
+			certify(s, v, &s->secrets[i], now, ret_changed, err))
 			return -1;
 	return 0;
 }
@@ -252,7 +253,7 @@ static int put_legacy_chain(const struct chain *chain, X509 *leaf, struct buf *o
 }
 
 static int put_certificate_parts(const struct session *s, const struct vault *v,
-	const struct secret_spec *spec, struct buf *out, struct error *err)
+	const struct secret_spec *spec, bool with_private, struct buf *out, struct error *err)
 {
 	struct chain chain = {.n = 0};
 	EVP_PKEY *k = NULL;
@@ -262,7 +263,7 @@ static int put_certificate_parts(const struct session *s, const struct vault *v,
 
 	if (!rc)
 		rc = load_chain(s, v, spec, &chain, err);
-	if (!rc && spec->private_key)
+	if (!rc && spec->private_key && with_private)
 		rc = load_private(s, v, spec->private_key, &k, err);
 	buf_init_secret(&b, PART_MAX);
 	PUT_PART(out, &b, "crt", rc, x509_to_pem(c, &b, err));
@@ -283,13 +284,13 @@ static int put_certificate_parts(const struct session *s, const struct vault *v,
 }
 
 int vault_key_parts(const struct session *s, const struct vault *v, const struct secret_spec *spec,
-	struct buf *out, struct error *err)
+	bool with_private, struct buf *out, struct error *err)
 {
 	EVP_PKEY *k = NULL;
 	int rc;
 
 	if (spec->kind >= SECRET_X509)
-		rc = put_certificate_parts(s, v, spec, out, err);
+		rc = put_certificate_parts(s, v, spec, with_private, out, err);
 	else if (spec->kind == SECRET_PUBLIC_KEY)
 		rc = put_public_parts(s, v, spec, out, err);
 	else if (!(rc = load_private(s, v, spec->name, &k, err)))

@@ -16,8 +16,8 @@ MUST_USE int vault_key_generate(const struct secret_spec *spec, struct secret *r
  */
 MUST_USE int vault_key_certify(
 	const struct session *s, struct vault *v, uint64_t now, bool *ret_changed, struct error *err);
-/* All parts (policy/secret_parts.h) of a key or certificate. out: secret buf. */
+/* All parts (policy/secret_parts.h) of a key or certificate; of a certificate those with its private key only if with_private. out: secret buf. */
 MUST_USE int vault_key_parts(const struct session *s, const struct vault *v, const struct secret_spec *spec,
-	struct buf *out, struct error *err);
+	bool with_private, struct buf *out, struct error *err);
 
 #endif

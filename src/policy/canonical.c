@@ -131,6 +131,45 @@ static void put_image(struct buf *b, const struct image *im)
 	buf_putc(b, '}');
 }
 
+static void put_reference(struct buf *b, const struct session_ref *r)
+{
+	buf_putc(b, '{');
+	if (r->below)
+		put_text(b, "namespace", r->session);
+	if (r->secret)
+		put_text(b, "secret", r->secret);
+	if (!r->below)
+		put_text(b, "session", r->session);
+	if (r->has_hash) {
+		put_key(b, "session_hash");
+		put_hex(b, r->hash, sizeof r->hash);
+	}
+	buf_putc(b, '}');
+}
+
+static void put_exports(struct buf *b, const struct secret_spec *s)
+{
+	put_key(b, "export");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < s->export_count; i++) {
+		put_comma(b);
+		put_reference(b, &s->exports[i]);
+	}
+	buf_putc(b, ']');
+}
+
+static void put_import(struct buf *b, const struct secret_spec *s)
+{
+	put_comma(b);
+	buf_putc(b, '{');
+	put_key(b, "import");
+	put_reference(b, &s->import);
+	if (s->kind_known)
+		put_text(b, "kind", secret_kind_name(s->kind));
+	put_text(b, "name", s->name);
+	buf_putc(b, '}');
+}
+
 /* dns and san are one list, in the order of the document. */
 static void put_san(struct buf *b, const struct secret_spec *s)
 {
@@ -148,6 +187,10 @@ static void put_secret(struct buf *b, const struct secret_spec *s)
 	static const char *const key_types[] = {"Ed25519", "P-256", "P-384", "RSA-2048", "RSA-3072"};
 	bool made = !s->has_value;
 
+	if (s->imported) {
+		put_import(b, s);
+		return;
+	}
 	put_comma(b);
 	buf_putc(b, '{');
 	if (made && s->alphabet != ALPHABET_PRINTABLE)
@@ -156,6 +199,8 @@ static void put_secret(struct buf *b, const struct secret_spec *s)
 		put_text(b, "common_name", s->common_name);
 	if (made && s->endpoint != ENDPOINT_NONE)
 		put_text(b, "endpoint", s->endpoint == ENDPOINT_SERVER ? "server" : "client");
+	if (s->export_count)
+		put_exports(b, s);
 	if (s->export_public) {
 		put_key(b, "export_public");
 		buf_puts(b, "true");

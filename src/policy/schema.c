@@ -324,6 +324,17 @@ bool names_foreign(const struct parse *p, const char *name, size_t len)
 	return false;
 }
 
+/* Imported without a kind, also in its dotted form: which formats it has shows when it is used. */
+static bool names_unknown_import(const struct parse *p, const char *name, size_t len)
+{
+	const struct secret_spec *s = find_secret(p, name, len);
+	const char *dot = memrchr(name, '.', len);
+
+	if (!s && dot)
+		s = find_secret(p, name, (size_t)(dot - name));
+	return s && s->imported && !s->kind_known;
+}
+
 static void check_format_age(const struct template_walk *w, const char *suffix, size_t slen)
 {
 	static const struct key_rule formats[] = {{"|escape(json)", KEY_OK, 10}, {":base64url", KEY_OK, 10},
@@ -368,7 +379,7 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 
 	if (w->p->d->truncated && w->p->d->errors) /* refused, and nothing more would be shown */
 		return 1;
-	if (names_foreign(w->p, name, len))
+	if (names_foreign(w->p, name, len) || names_unknown_import(w->p, name, len))
 		return 0;
 	if (template_check(name, len, suffix, slen, line, lookup_kind, w, &err) == 0) {
 		const struct secret_spec *s = find_secret(w->p, name, len);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "policy/name.h"
 #include "policy/session.h"
 #include "policy/template.h"
 #include "policy/yaml.h"
@@ -76,6 +77,9 @@ void read_secrets(struct parse *p, const struct ynode *n);
 void secret_spec_clear(struct secret_spec *s);
 /* What the kinds of keys and certificates have beyond the common keys of n, the explicit value included. */
 void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec *ret);
+/* Its import and export. True: it is imported, and nothing else of it is to be read. */
+bool read_secret_share(struct parse *p, const struct ynode *n, struct secret_spec *ret);
+void session_ref_clear(struct session_ref *r);
 /* Names that secrets give each other, once all are read; n is the list. */
 void check_secret_references(struct parse *p, const struct ynode *n);
 /* The secret of that name; after index_secrets. NULL. */

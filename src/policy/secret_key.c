@@ -219,9 +219,11 @@ static const struct secret_spec *referred(
 {
 	const struct secret_spec *s = find_secret(p, name, strlen(name));
 
-	if (s && s->kind == kind)
+	if (s && s->imported)
+		ynode_diag(p->d, n, "E-UNSUPPORTED", UNSUPPORTED "an imported secret as %s", n->key);
+	else if (s && s->kind == kind)
 		return s;
-	if (s)
+	else if (s)
 		ynode_diag(p->d, n, "E-KIND", "secret %s is of kind %s, a %s is wanted", name,
 			secret_kind_name(s->kind), secret_kind_name(kind));
 	else if (!names_foreign(p, name, strlen(name)))
@@ -286,7 +288,7 @@ void check_secret_references(struct parse *p, const struct ynode *n)
 		if (n->items[i]->kind != YNODE_MAP)
 			continue;
 		s = &p->s->secrets[k++];
-		if (s->kind < SECRET_PUBLIC_KEY)
+		if (s->kind < SECRET_PUBLIC_KEY || s->imported)
 			continue;
 		if (s->private_key)
 			check_key_of(p, ynode_get(n->items[i], "private_key"), s);

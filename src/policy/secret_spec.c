@@ -13,9 +13,9 @@ static const struct key_rule secret_keys[] = {
 	{"size", KEY_OK, 0},
 	{"alphabet", KEY_OK, 0},
 	{"export_public", KEY_OK, 0},
-	{"import", KEY_UNSUPPORTED, 0},
+	{"import", KEY_OK, 0},
 	{"import_akv", KEY_UNSUPPORTED, 7},
-	{"export", KEY_UNSUPPORTED, 0},
+	{"export", KEY_OK, 0},
 	{"key_type", KEY_OK, 4},
 	{"migrate", KEY_OK, 7},
 	{"private_key", KEY_OK, 0},
@@ -147,7 +147,9 @@ static bool read_kind(struct parse *p, const struct ynode *n, struct secret_spec
 	int word;
 
 	if (!kind) {
-		if (!ynode_get(n, "import") && !ynode_get(n, "import_akv"))
+		if (ynode_get(n, "import"))
+			return true;
+		if (!ynode_get(n, "import_akv"))
 			want_key(p, n, "kind");
 		return false;
 	}
@@ -197,6 +199,8 @@ static void read_secret(struct parse *p, const struct ynode *n)
 	keys_check(p, n, secret_keys);
 	if (ynode_get(n, "export_public"))
 		(void)want_bool(p, ynode_get(n, "export_public"), &s->export_public);
+	if (read_secret_share(p, n, s))
+		return;
 	if (s->kind == SECRET_ASCII || s->kind == SECRET_BINARY) {
 		if (ynode_get(n, "value"))
 			read_value(p, ynode_get(n, "value"), s);
@@ -225,4 +229,8 @@ void secret_spec_clear(struct secret_spec *s)
 	for (size_t i = 0; i < s->name_count; i++)
 		free(s->names[i].text);
 	free(s->names);
+	for (size_t i = 0; i < s->export_count; i++)
+		session_ref_clear(&s->exports[i]);
+	free(s->exports);
+	session_ref_clear(&s->import);
 }

@@ -38,6 +38,15 @@ const char *secret_kind_name(enum secret_kind k);
 /* ext 14.4: alphabet of a generated ascii secret */
 enum secret_alphabet { ALPHABET_PRINTABLE, ALPHABET_ALNUM, ALPHABET_HEX };
 
+/* A session and what it has, section 7.1. */
+struct session_ref {
+	char *session; /* absolute name */
+	bool below; /* export: and all sessions below it */
+	bool has_hash;
+	uint8_t hash[SESSION_HASH_LEN]; /* valid only while the session has it */
+	char *secret; /* import: its name at the exporter */
+};
+
 struct secret_spec {
 	char *name;
 	enum secret_kind kind;
@@ -46,6 +55,11 @@ struct secret_spec {
 	bool has_value;
 	struct secret value; /* explicit value: bytes; PEM of keys and certificates */
 	bool export_public; /* everybody may read it */
+	struct session_ref *exports; /* who may import it */
+	size_t export_count;
+	bool imported; /* import holds; nothing of what follows does */
+	bool kind_known; /* imported: kind is what it must be */
+	struct session_ref import;
 	/* keys and certificates (5.2) */
 	enum key_type key_type; /* private-key */
 	bool migrate; /* private-key: kept by an update when both versions say so */
@@ -58,6 +72,9 @@ struct secret_spec {
 	uint64_t valid_for; /* seconds; 0: practically unlimited */
 };
 
+/* May this session, with this hash, import it? A namespace holds itself. */
+bool secret_is_exported(
+	const struct secret_spec *s, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
 /* The common name that a generated certificate gets: as written, else the first DNS name, else the secret's name, as far as 64 characters go. */
 void secret_common_name(const struct secret_spec *s, char ret[X509_COMMON_NAME_MAX + 1]);
 

@@ -79,6 +79,27 @@ static const struct {
 		"E-DURATION", "secrets[1].valid_for", "100 years"},
 	{"- {name: k, kind: private-key}\n- {name: c, kind: x509, private_key: k, common_name: ''}",
 		"E-LENGTH", "secrets[1].common_name", "64"},
+	{"- {name: i, import: {session: x}}", "E-MISSING", "secrets[0].import", "secret"},
+	{"- {name: i, import: {secret: x}}", "E-MISSING", "secrets[0].import", "session"},
+	{"- {name: i, import: {session: v, secret: x}}", "E-CYCLE", "secrets[0].import", "itself"},
+	{"- {name: i, import: {session: ../../x, secret: x}}", "E-NS", "secrets[0].import.session", "root"},
+	{"- {name: i, import: {namespace: x, secret: x}}", "E-CONFLICT", "secrets[0].import", "namespace"},
+	{"- {name: i, import: 'cas.example/session=x,secret=y'}", "E-UNSUPPORTED", "secrets[0].import",
+		"another CAS"},
+	{"- {name: i, import: '/session=x,secret=y,color=z'}", "E-VALUE", "secrets[0].import", "color"},
+	{"- {name: i, kind: ascii, value: x, import: {session: a, secret: b}}", "E-CONFLICT",
+		"secrets[0].value", "exclude"},
+	{"- {name: i, import: {session: a, secret: b}, export: {session: c}}", "E-CONFLICT",
+		"secrets[0].export", "exclude"},
+	{"- {name: e, kind: ascii, export: {secret: b, session: c}}", "E-CONFLICT", "secrets[0].export",
+		"no secret"},
+	{"- {name: e, kind: ascii, export: [{session: c, namespace: d}]}", "E-CONFLICT",
+		"secrets[0].export[0].namespace", "exclude"},
+	{"- {name: e, kind: ascii, export: {namespace: c, session_hash: "
+	 "0000000000000000000000000000000000000000000000000000000000000000}}",
+		"E-CONFLICT", "secrets[0].export", "session_hash"},
+	{"- {name: i, import: {session: a, secret: b}}\n- {name: p, kind: public-key, private_key: i}",
+		"E-UNSUPPORTED", "secrets[1].private_key", "imported"},
 	{"- {name: c, kind: x509-ca, value: x}", "E-PEM", "secrets[0].value", "certificate"},
 };
 
@@ -121,6 +142,33 @@ static void test_durations(void **state)
 	}
 }
 
+static void test_references(void **state)
+{
+	static const uint8_t hash[SESSION_HASH_LEN] = {0xab}, other[SESSION_HASH_LEN];
+	struct session *s =
+		session_of("- {name: a, import: {session: ./below, secret: x}}\n"
+			   "- {name: b, import: {session: ../beside, secret: x}}\n"
+			   "- {name: c, import: '/session=far/away,secret=y'}\n"
+			   "- {name: d, kind: ascii, export: [{namespace: team}, '/session=one', {session: "
+			   "two, session_hash: "
+			   "ab00000000000000000000000000000000000000000000000000000000000000}]}\n");
+	const struct secret_spec *d = &s->secrets[3];
+
+	assert_string_equal(s->secrets[0].import.session, "v/below");
+	assert_string_equal(s->secrets[1].import.session, "beside");
+	assert_string_equal(s->secrets[2].import.session, "far/away");
+	assert_string_equal(s->secrets[2].import.secret, "y");
+	assert_true(secret_is_exported(d, "team", other));
+	assert_true(secret_is_exported(d, "team/a/b", other));
+	assert_false(secret_is_exported(d, "teams", other));
+	assert_true(secret_is_exported(d, "one", other));
+	assert_false(secret_is_exported(d, "one/below", other));
+	assert_true(secret_is_exported(d, "two", hash));
+	assert_false(secret_is_exported(d, "two", other));
+	assert_false(secret_is_exported(d, "v", hash));
+	session_free(s);
+}
+
 static struct vault make(const struct session *s, const struct vault *old, uint64_t now)
 {
 	struct vault v;
@@ -142,7 +190,7 @@ static void part(
 
 	buf_init_secret(&parts, 1 << 20);
 	buf_init_secret(ret, 1 << 20);
-	if (vault_key_parts(s, v, session_secret(s, name, strlen(name)), &parts, &err))
+	if (vault_key_parts(s, v, session_secret(s, name, strlen(name)), true, &parts, &err))
 		fail_msg("%s: %s", name, err.text);
 	if (!secret_parts_get(parts.data, parts.len, which, &p, &n))
 		fail_msg("%s has no part %s", name, which);
@@ -267,7 +315,7 @@ static void test_formats(void **state)
 	STACK_OF(X509) *ca = NULL;
 
 	buf_init_secret(&parts, 1 << 20);
-	assert_int_equal(vault_key_parts(s, &v, session_secret(s, "leaf", 4), &parts, &err), 0);
+	assert_int_equal(vault_key_parts(s, &v, session_secret(s, "leaf", 4), true, &parts, &err), 0);
 	expands_to(&parts, "", "-----BEGIN CERTIFICATE", 1);
 	expands_to(&parts, ":crt:pem", "-----BEGIN CERTIFICATE", 1);
 	expands_to(&parts, ":chain", "-----BEGIN CERTIFICATE", 2);
@@ -428,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_public_key),

@@ -418,12 +418,6 @@ static const struct case_row unsupported[] = {
 	{ATTEST("$$SCONE::x$$"), "E-UNSUPPORTED", "services[0].attestation", 6, 16, "template"},
 	{ATTEST("{signer: {mrsigner: " HEX64 ", isvprodid: 4}}"), "E-UNSUPPORTED",
 		"services[0].attestation.signer", 6, 17, NULL},
-	{SECRETS("[{name: db_login, import: {session: ../db, secret: login_key}}]"), "E-UNSUPPORTED",
-		"secrets[0].import", 3, 28, NULL},
-	{SECRETS("[{name: k, kind: private-key, migrate: true, export: {session: ../web}}]"), "E-UNSUPPORTED",
-		"secrets[0].export", 3, 55, NULL},
-	{SECRETS("[{name: k, kind: ascii, export: {session: x}}]"), "E-UNSUPPORTED", "secrets[0].export", 3,
-		34, NULL},
 	{SECRETS("[{name: k, kind: ascii, size: $$SCONE::x$$}]"), "E-UNSUPPORTED", "secrets[0].size", 3, 40,
 		"template in size"},
 	/* A reference to a secret of a refused kind is no second error. */

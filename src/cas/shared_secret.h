@@ -1,0 +1,21 @@
+/*
+ * shared_secret: secrets that one session exports and another imports (session language, section 7).
+ *
+ * Checked at each use: the exporter's current version must still export the secret to this session, and every hash that either side gives must be the
+ * current one.
+ */
+#ifndef SCONE_CAS_SHARED_SECRET_H
+#define SCONE_CAS_SHARED_SECRET_H
+
+#include "cas/sessions.h"
+
+/*
+ * The value of spec, which s imports: bytes of ascii and binary, parts of keys and certificates (policy/secret_parts.h), those with the private key of a
+ * certificate only if that key is exported, too. out: secret buf. ERR_NOT_FOUND: there is no such exporter or secret, or it is not exported
+ * to s; ERR_CONFLICT: another kind, or a hash that is not the current one.
+ */
+MUST_USE int shared_secret_get(struct sealed_store *ss, const struct stored_session *s,
+	const struct secret_spec *spec, uint64_t now, enum secret_kind *ret_kind, struct buf *out,
+	struct error *err);
+
+#endif
