@@ -29,15 +29,23 @@ conformance: all
 	@tests/suites/run.py $(if $(CASES)$(if $(SUITES),,all),--programs="$(CASES)") $(or $(SUITES),$(if $(CASES),-))
 
 # Every figure that the documents quote.
-bench: bench-runtime bench-pyspark
+bench: bench-runtime bench-pyspark bench-evidence
 
 # The runtime against native and gVisor: make bench-runtime LINES='redis* compile'; bench/runtime.sh --list has the names.
 bench-runtime: all
 	@bench/runtime.sh $(LINES)
 
-# The queries of examples/pyspark natively and under the runtime.
+# The queries of examples/pyspark natively and under the runtime: make bench-pyspark QUERIES='q1*'
 bench-pyspark: all
-	@bench/pyspark.sh
+	@bench/pyspark.sh $(QUERIES)
+
+# Verifications of evidence per second on one core, by type.
+bench-evidence: all
+	@ninja -C $(BUILD) --quiet bench/bench-evidence && $(BUILD)/bench/bench-evidence
+
+# Every bit, byte and length of real evidence; make check takes samples.
+evidence: all
+	@$(BUILD)/tests/unit/test_intel_vectors full
 
 # The stress set in a loop, two programs at a time, for STRESS_SECONDS (600); the last line is "N passed, N failed".
 stress: all
@@ -66,4 +74,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark stress fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence evidence stress fuzz docs format install clean

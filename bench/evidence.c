@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 #include "../tests/lib/intel_maker.h"
+#include "../tests/lib/make_nitro.h"
+#include "../tests/lib/make_snp.h"
+#include "../tests/lib/make_tpm.h"
 #include "crypto/key.h"
 #include "evidence/collateral.h"
 #include "evidence/sim.h"
@@ -109,6 +112,77 @@ static void add_sim(struct row *to)
 	to->e.item[ITEM_STATEMENT] = (struct bytes){(const uint8_t *)&made, sizeof(made)};
 }
 
+static void set_root(struct row *to, enum tee_type tee, X509 *root)
+{
+	to->root.tee = tee;
+	pki_key_hash(root, to->root.key_hash);
+	to->ctx.roots = &to->root;
+	to->ctx.root_count = 1;
+}
+
+static struct bytes bytes(const struct buf *b)
+{
+	return (struct bytes){b->data, b->len};
+}
+
+/* The report, its three certificates, the list of the root: all of it carried. */
+static void add_snp(struct row *to)
+{
+	static struct snp_report_wire report;
+	const uint8_t data[REPORT_DATA_LEN] = {3};
+	struct snp_maker m;
+	struct buf certificates, crl; /* kept to the end */
+
+	snp_maker_init(&m, SNP_MILAN, false);
+	snp_make_report(&m, 2, data, &report);
+	buf_init(&crl, 65536);
+	snp_make_crl(&m, 1799999000, 1800001000, NULL, 0, &crl);
+	buf_init(&certificates, 65536);
+	snp_make_table(&m, &crl, &certificates);
+	*to = (struct row){.name = "SEV-SNP report", .e = {.tee = TEE_SNP}, .ctx = {.now = 1800000000}};
+	to->e.item[ITEM_STATEMENT] = (struct bytes){(const uint8_t *)&report, sizeof(report)};
+	to->e.item[ITEM_CERTIFICATES] = bytes(&certificates);
+	set_root(to, TEE_SNP, m.ark);
+	snp_maker_free(&m);
+}
+
+/* Quote, key, values of PCRs, event log. */
+static void add_tpm(struct row *to)
+{
+	const struct tpm_quote_spec spec = {.type = 0};
+	static struct tpm_made made;
+	struct tpm_maker m;
+
+	tpm_maker_init(&m, MAKE_ECDSA, false);
+	tpm_make_quote(&m, &spec, &made);
+	*to = (struct row){.name = "TPM 2.0 quote", .e = {.tee = TEE_TPM}, .ctx = {.now = 1800000000}};
+	to->e.item[ITEM_STATEMENT] = bytes(&made.statement);
+	to->e.item[ITEM_SIGNATURE] = bytes(&made.signature);
+	to->e.item[ITEM_KEY] = bytes(&made.key);
+	to->e.item[ITEM_VALUES] = bytes(&made.values);
+	to->e.item[ITEM_EVENT_LOG] = bytes(&made.log);
+	to->root.tee = TEE_TPM;
+	must(key_hash(m.key, to->root.key_hash, NULL) == 0, "key hash");
+	to->ctx.roots = &to->root;
+	to->ctx.root_count = 1;
+	tpm_maker_free(&m);
+}
+
+static void add_nitro(struct row *to)
+{
+	const struct nitro_spec spec = {.timestamp = 1799999000000};
+	struct nitro_maker m;
+	struct buf document; /* kept to the end */
+
+	nitro_maker_init(&m);
+	buf_init(&document, 65536);
+	nitro_make_document(&m, &spec, &document);
+	*to = (struct row){.name = "Nitro document", .e = {.tee = TEE_NITRO}, .ctx = {.now = 1800000000}};
+	to->e.item[ITEM_STATEMENT] = bytes(&document);
+	set_root(to, TEE_NITRO, m.root);
+	nitro_maker_free(&m);
+}
+
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 1, ecdsa;
@@ -118,6 +192,9 @@ int main(int argc, char **argv)
 	size_t n = 0;
 
 	add_sim(&rows[n++]);
+	add_snp(&rows[n++]);
+	add_tpm(&rows[n++]);
+	add_nitro(&rows[n++]);
 	add_intel(&rows[n++], "SGX quote 3", TEE_SGX, 3, false);
 	add_intel(&rows[n++], "TDX quote 4", TEE_TDX, 4, false);
 	add_intel(&rows[n++], "TDX quote 5", TEE_TDX, 5, false);

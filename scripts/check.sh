@@ -75,7 +75,7 @@ if [ "${parts[*]-}" != style ]; then
 	one build-asan scripts/build.sh build-asan -Db_sanitize=address,undefined
 	[ "$failed" -eq 0 ] || finish
 fi
-[ -d ../shared/vectors ] || echo "# ../shared/vectors is not there; no test of this version uses it"
+[ -d ../shared/vectors ] || echo "# ../shared/vectors is not there; no test on evidence of real hardware"
 
 if part style; then
 	mapfile -t scripts < <(find scripts tests bench examples .ci -type f \( -name '*.sh' -o -path '.ci/run' \) | sort)
