@@ -5,11 +5,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include "host/host.h"
 
 #define PAGE 4096
 #define STAT_STARTCODE 26 /* proc_pid_stat(5); counted from 1 */
 #define STAT_AFTER_NAME 2
+#define START_TRIES 200 /* while it starts, each START_PAUSE nanoseconds: a second in all */
+#define START_PAUSE 5000000
 
 /* "/proc/PID" and what follows. */
 static void proc_name(char ret[64], int pid, const char *rest)
@@ -68,6 +71,22 @@ static long read_other(int pid, uint64_t from, void *to, size_t n)
 	return host_call6(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
 }
 
+/* The process' runtime.program; 0: not to be had. Right after its execve the runtime has yet to find its program. */
+static uint64_t address_of_program(int pid, uint64_t where)
+{
+	const struct timespec pause = {.tv_nsec = START_PAUSE};
+	uint64_t at = 0;
+
+	for (int i = 0; i < START_TRIES; i++) {
+		if (read_other(pid, where, &at, sizeof(at)) != sizeof(at))
+			return 0;
+		if (at)
+			return at;
+		host_call2(SYS_nanosleep, (long)&pause, 0);
+	}
+	return 0;
+}
+
 long hosted_program(int pid, char ret[PLACE_PATH_MAX])
 {
 	uint64_t own = start_of_code("/proc/self/stat"), other, at;
@@ -79,7 +98,8 @@ long hosted_program(int pid, char ret[PLACE_PATH_MAX])
 	if (!own || !other || !hosted_by_us(pid))
 		return -ESRCH;
 	/* The same file, loaded elsewhere: everything in it is as far from its code as here. */
-	if (read_other(pid, (uint64_t)&runtime.program - own + other, &at, sizeof(at)) != sizeof(at))
+	at = address_of_program(pid, (uint64_t)&runtime.program - own + other);
+	if (!at)
 		return -ESRCH;
 	while (done < PLACE_PATH_MAX) {
 		size_t n = PAGE - (at + done) % PAGE; /* what follows the string may not be mapped */

@@ -69,6 +69,7 @@ int main(void)
 
 	for (int i = 0; i < 2; i++) {
 		pid = start(programs[i]);
+		exe_is("/proc/%d/exe", pid, programs[i]); /* at once */
 		/* The name that a process has right after its execve is the kernel's or the runtime's: wait for it. */
 		for (int k = 0; k < 500; k++) {
 			char path[64], name[64] = "";
@@ -84,7 +85,6 @@ int main(void)
 		}
 		slurp_is(pid, "comm", "tail\n", 5);
 		slurp_is(pid, "cmdline", "tail\0-f\0/dev/null", 18);
-		exe_is("/proc/%d/exe", pid, programs[i]);
 		exe_is("/proc/%d/task/%d/exe", pid, programs[i]);
 		WANT(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 		snprintf(b, sizeof(b), "/proc/%d/exe", pid);
