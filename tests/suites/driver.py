@@ -86,6 +86,15 @@ def run_marked(command, directory, env, verdicts, judge=lambda test, verdict: ve
     return p.returncode, current
 
 
+def begin():
+    """What a driver does before its first test: what is ignored here would be ignored in every program that is tested; and nothing of a test
+    is to reach a network."""
+    for number in (signal.SIGQUIT, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    isolate()
+
+
 def isolate():
     """A network with a loopback device only, for this process and what it starts. Without the right to have one, the host's stays."""
     libc = ctypes.CDLL(None, use_errno=True)

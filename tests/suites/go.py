@@ -253,7 +253,7 @@ def main():
             print("tools\t900")
         return 0
     directory, tests = sys.argv[1], sys.argv[2:]
-    driver.isolate()
+    driver.begin()
     for group, subs in driver.by_group(tests).items():
         if group == "tools":
             run_tools(root, subs, directory)

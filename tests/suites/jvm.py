@@ -111,7 +111,7 @@ def main():
         for name, group in (SHORT if "--short" in sys.argv else GROUPS).items():
             print(f"{name}\t{group[3]}")
         return 0
-    driver.isolate()
+    driver.begin()
     for group, subs in driver.by_group(sys.argv[2:]).items():
         run_group(home, group, subs, sys.argv[1])
     return 0

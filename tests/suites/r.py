@@ -154,7 +154,7 @@ def main():
     directory = sys.argv[1]
     wanted = driver.by_group(sys.argv[2:])
     source = upstream() if "tests" in wanted else None  # while there is a network
-    driver.isolate()
+    driver.begin()
     for group, subs in wanted.items():
         if group == "tests":
             run_tests(source, subs, directory)

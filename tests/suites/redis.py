@@ -158,7 +158,7 @@ def main():
                 print(f"{group}\t600")
         return 0
     directory = sys.argv[1]
-    driver.isolate()
+    driver.begin()
     prepare(root, directory)
     for group in driver.by_group(sys.argv[2:]):
         if group in groups:

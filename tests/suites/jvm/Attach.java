@@ -84,17 +84,24 @@ public class Attach extends Suite {
 	/** A debugger over a socket: breakpoint, stack, go on. */
 	public static void debugger() throws Exception {
 		Process p = new ProcessBuilder(tool("jdb"), "-classpath", System.getProperty("java.class.path"), "Attach", "debug").redirectErrorStream(true).start();
-		try (var in = p.outputWriter()) {
-			in.write("stop in Attach.here\nrun\n");
-			in.flush();
-			Thread.sleep(4000);
-			in.write("where\nprint n\ncont\n");
-			in.flush();
-			Thread.sleep(1500);
-			in.write("exit\n");
+		StringBuffer said = new StringBuffer();
+		Thread reader = new Thread(() -> {
+			try {
+				for (int c; (c = p.getInputStream().read()) >= 0;)
+					said.append((char) c);
+			} catch (IOException e) {
+				said.append(e);
+			}
+		});
+		reader.start();
+		String[][] talk = {{"stop in Attach.here\n", "Deferring"}, {"run\n", "Breakpoint hit"}, {"where\n", "[1] Attach.here"}, {"print n\n", "n = 42"}, {"cont\n", "application exited"}};
+		for (String[] t : talk) {
+			p.outputWriter().write(t[0]);
+			p.outputWriter().flush();
+			eventually(() -> said.indexOf(t[1]) >= 0, t[1] + " in: " + said);
 		}
-		String said = text(p.getInputStream());
-		check(said.contains("Attach.here (") && said.contains("n = 42") && said.contains("here 42"), said);
+		check(said.indexOf("here 42") >= 0, said.toString());
+		reader.join();
 		p.waitFor();
 	}
 
