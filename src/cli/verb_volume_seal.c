@@ -16,7 +16,7 @@
 #include "core/encode.h"
 #include "shield/fs/sealed_tree.h"
 
-#define KEY_PEM_MAX 65536
+#define KEY_PEM_MAX (1u << 20)
 
 /* --- reading whole files --- */
 

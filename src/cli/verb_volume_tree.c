@@ -216,6 +216,7 @@ static int begin_decryption(struct decryption *d, struct ftree *to, uint64_t *re
 		*ret_durable = n > 0 ? strtoull(text, NULL, 10) : 0;
 		return 0;
 	}
+	(void)unlinkat(d->fd, DECRYPT_MARK ".new", 0); /* of a run that was killed as it began */
 	if (directory_is_empty(to, &empty, err))
 		return -1;
 	if (!empty)
@@ -290,17 +291,16 @@ static int open_fresh(struct rekeying *r, struct error *err)
 	int fd;
 
 	(void)snprintf(r->path, sizeof(r->path), "%s.rekey", r->old.file.path);
-	if (access(r->path, F_OK) == 0) {
-		if (volume_session_open(&r->fresh, r->path, r->key, &o, err) == 0)
-			return 0;
+	if (volume_session_open(&r->fresh, r->path, r->key, &o, err) == 0)
+		return 0;
+	if (err->code != ERR_NOT_FOUND)
 		return error_wrap(err,
 			"%s is there from an interrupted run with another new key; remove it to begin anew",
 			r->path);
-	}
 	volume_statfs_get(r->old.v, &f);
 	c.size = f.size;
 	c.label = f.label;
-	fd = open(r->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = open(r->path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_set_errno(err, errno, "%s cannot be made", r->path);
 	close(fd);

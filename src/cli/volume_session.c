@@ -2,7 +2,9 @@
 #include "cli/volume_session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 #include "core/encode.h"
 #include "crypto/hash.h"
 
@@ -139,6 +142,46 @@ int volume_exit_code(const struct error *err)
 
 /* --- life --- */
 
+/* Flush the directory of path: a name in it has changed. */
+static int flush_directory(const char *path, struct error *err)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int rc = fd < 0 || fsync(fd) ? error_set_errno(err, errno, "directory of %s", path) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(copy);
+	return rc;
+}
+
+/* Beside its name, which it gets when it is whole: a crash leaves an empty file or a volume. */
+static int create_file(const char *path, const uint8_t key[VOLUME_KEY_LEN],
+	const struct volume_create_options *o, struct error *err)
+{
+	struct volume_session s = {.file.fd = -1};
+	struct volume_env env = environment(&s);
+	struct volume_version version;
+	char beside[VOLUME_FILE_PATH_MAX + 8];
+	int fd, rc;
+
+	(void)snprintf(beside, sizeof(beside), "%s.new", path);
+	fd = open(beside, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s cannot be made", beside);
+	close(fd);
+	rc = volume_file_open(&s.file, beside, VOLUME_FILE_CREATE | VOLUME_FILE_REPLACE);
+	rc = rc ? rc : volume_create(&env, key, o, &version);
+	if (rc)
+		volume_session_error(&s, rc, err, "volume %s cannot be made", path);
+	else if (rename(beside, path))
+		rc = error_set_errno(err, errno, "%s cannot be named %s", beside, path);
+	volume_file_close(&s.file);
+	if (rc)
+		(void)unlink(beside);
+	return rc ? -1 : flush_directory(path, err);
+}
+
 int volume_session_create(const char *path, const uint8_t key[VOLUME_KEY_LEN],
 	const struct volume_create_options *o, bool replace, struct error *err)
 {
@@ -151,9 +194,13 @@ int volume_session_create(const char *path, const uint8_t key[VOLUME_KEY_LEN],
 		return error_set(err, ERR_EXISTS, "%s exists already and has content", s.file.path);
 	if (rc)
 		return volume_session_error(&s, rc, err, "volume %s", path);
-	rc = volume_create(&env, key, o, &version);
-	if (rc)
-		volume_session_error(&s, rc, err, "volume %s cannot be made", path);
+	if (s.file.device) {
+		rc = volume_create(&env, key, o, &version);
+		if (rc)
+			volume_session_error(&s, rc, err, "volume %s cannot be made", path);
+	} else {
+		rc = create_file(s.file.path, key, o, err);
+	}
 	volume_file_close(&s.file);
 	return rc ? -1 : 0;
 }
@@ -190,14 +237,12 @@ int volume_session_open(struct volume_session *s, const char *path, const uint8_
 
 	*s = fresh;
 	rc = volume_file_open(&s->file, path, o->read_only ? VOLUME_FILE_READ_ONLY : 0);
-	if (rc == 0) {
-		/* A probe of a damaged superblock complains of what volume_open will say again. */
-		rc = start_engine(s, key, o);
-		if (rc == 0)
-			return 0;
-	}
+	if (rc == 0)
+		rc = s->file.size ? start_engine(s, key, o) : -ENODATA;
+	if (rc == 0)
+		return 0;
 	if (rc == -ENODATA)
-		error_set(err, ERR_INPUT, "%s holds no volume: it is empty", s->file.path);
+		error_set(err, ERR_NOT_FOUND, "%s holds no volume: it is empty", s->file.path);
 	else
 		volume_session_error(s, rc, err, "volume %s", path);
 	s->v = NULL;

@@ -24,7 +24,8 @@ struct volume_session {
 /* Keys and plaintext are in this process from now on: no core file, no debugger. */
 void volume_session_protect(void);
 
-/* A new, empty volume at path (volume_file.h says what that may be). ERR_EXISTS: there is one, unless replace. */
+/* A new, empty volume at path (volume_file.h says what that may be). ERR_EXISTS: there is one, unless replace. After a crash there is a
+ * whole volume or none, but on a block device. */
 MUST_USE int volume_session_create(const char *path, const uint8_t key[VOLUME_KEY_LEN],
 	const struct volume_create_options *o, bool replace, struct error *err);
 
@@ -33,7 +34,8 @@ struct volume_session_options {
 	uint64_t max_size; /* bytes it may grow to; 0: no growth */
 	const struct volume_version *at_least; /* or NULL */
 };
-/* s need not be set up. on_fault of s is kept. Errors: ERR_NOT_FOUND; ERR_CONFLICT: in use; ERR_CRYPTO: damaged, older, or another key. */
+/* s need not be set up. on_fault of s is kept. Errors: ERR_NOT_FOUND, for an empty
+ * file too; ERR_CONFLICT: in use; ERR_CRYPTO: damaged, older, or another key. */
 MUST_USE int volume_session_open(struct volume_session *s, const char *path,
 	const uint8_t key[VOLUME_KEY_LEN], const struct volume_session_options *o, struct error *err);
 /* Commits. After it s is closed, whatever it answers. */
