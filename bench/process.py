@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -24,7 +25,13 @@ def last_words(text):
     return next((line for line in lines if "error" in line.lower() or "fatal" in line.lower()), lines[-1] if lines else "no message")[-200:]
 
 
-def _end(pid):
+def watch(pid):
+    """The first process of a session is to be ended by end_all at the latest."""
+    _running.add(pid)
+
+
+def end(pid):
+    """Ends a session. The number stays its own as long as a process is in it, the first or another."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     _running.discard(pid)
@@ -32,7 +39,29 @@ def _end(pid):
 
 def end_all():
     for pid in list(_running):
-        _end(pid)
+        end(pid)
+
+
+def _exit(number, _):
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def exit_on_signals():
+    """SIGTERM, SIGINT and SIGHUP become SystemExit, so that what is on the stack is cleaned up."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _exit)
+
+
+def processor_seconds(session):
+    """Processor seconds that the processes of a session have used so far, with those of the children they have waited for."""
+    used = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as f:
+            fields = f.read().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                used += sum(map(int, fields[11:15]))
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def _wait(p, seconds):
@@ -40,11 +69,11 @@ def _wait(p, seconds):
     try:
         out, err = p.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        _end(p.pid)
+        end(p.pid)
         p.communicate()
         raise Failed(f"not done within {seconds} s") from None
     finally:
-        _end(p.pid)
+        end(p.pid)
     return out, err
 
 
@@ -52,7 +81,7 @@ def output(cmd, seconds=LIMIT, **options):
     """What a command prints; Failed with its own words when it fails."""
     p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
                          **options)
-    _running.add(p.pid)
+    watch(p.pid)
     out, err = _wait(p, seconds)
     if p.returncode != 0:
         raise Failed(f"exit status {p.returncode}: {last_words(err or out)}")
@@ -76,12 +105,12 @@ def duration(cmd, env=None):
     try:
         began = time.perf_counter()
         pid = os.posix_spawn(cmd[0], cmd, env or os.environ, file_actions=actions, setsid=True)
-        _running.add(pid)
-        timer = threading.Timer(LIMIT, _end, (pid,))
+        watch(pid)
+        timer = threading.Timer(LIMIT, end, (pid,))
         timer.start()
         status = os.waitpid(pid, 0)[1]
         took = (time.perf_counter() - began) * 1000
-        _end(pid)
+        end(pid)
         os.close(write)
         write = -1
         if status:
@@ -111,7 +140,7 @@ class Server:
         with open(log, "wb") as f:
             self.process = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if port is None else f, stderr=f,
                                             start_new_session=True)
-        _running.add(self.process.pid)
+        watch(self.process.pid)
         self.port = port
         try:
             if port is None:
@@ -152,7 +181,7 @@ class Server:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
-        _end(self.process.pid)
+        end(self.process.pid)
         self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()

@@ -12,7 +12,6 @@ processes always. Exit status 1: something did not run.
 import contextlib
 import fnmatch
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -133,11 +132,6 @@ def draw(path, title, chosen, results):
     return report.picture(path, title, rows)
 
 
-def stop(number, _):
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
-
-
 def main():
     words = sys.argv[1:]
     if words[:1] == ["--list"]:
@@ -152,8 +146,7 @@ def main():
     unknown = [p for p in patterns if not any(fnmatch.fnmatchcase(line.name, p) for line in LINES)]
     if unknown:
         sys.exit(f"bench: no line is called {' '.join(unknown)}; --list has the names")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
+    process.exit_on_signals()
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     with contextlib.ExitStack() as stack:

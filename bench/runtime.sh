@@ -3,7 +3,7 @@
 # SCONE_BIN: directory of the programs (build/bin). Helper programs and results are in build/bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ "${1-}" != --list ] || exec python3 bench/runtime.py --list
+[ "${1-}" != --list ] || exec python3 -B bench/runtime.py --list
 bin=$(cd "${SCONE_BIN:-build/bin}" && pwd)
 for program in scone scone-runtime scone-cas scone-las; do
 	[ -x "$bin/$program" ] || { echo "bench: $bin/$program is not built" >&2; exit 1; }
@@ -15,4 +15,4 @@ for program in calls spawn; do
 done
 CGO_ENABLED=0 go build -o "$out/http" bench/work/http.go
 javac -d "$out" bench/work/Work.java
-exec python3 bench/runtime.py "$bin/scone" "$out" "$out" "$@"
+exec python3 -B bench/runtime.py "$bin/scone" "$out" "$out" "$@"

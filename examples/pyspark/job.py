@@ -1,4 +1,4 @@
-"""The Spark driver: asks all queries of one data set and writes their results, row by row, and how long each took, as JSON."""
+"""The Spark driver: asks all queries of one data set, or those it is told to, and gives their results, row by row, and how long each took, as JSON."""
 
 import argparse
 import json
@@ -13,12 +13,15 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--data", required=True, help="directory of the tables")
     p.add_argument("--work", required=True, help="directory for what Spark writes")
-    p.add_argument("--out", required=True, help="file for the results")
+    p.add_argument("--out", help="file for the results")
+    p.add_argument("--serve", action="store_true", help="ask what standard input names, line by line, and print rows and seconds as JSON")
     p.add_argument("--key", help="file of the key that the telephone numbers are sealed with")
     p.add_argument("--query", action="append", help="only this query; may be repeated")
-    p.add_argument("--repeat", type=int, default=1, help="ask every query so often")
     p.add_argument("--hold", help="then make this file, and go on when it is gone")
-    return p.parse_args()
+    a = p.parse_args()
+    if a.serve == (a.out is not None):
+        p.error("either --out or --serve")
+    return a
 
 
 def start(work):
@@ -47,22 +50,51 @@ def seconds(since):
     return time.perf_counter() - since
 
 
-def processor():
-    """Processor seconds that driver, JVM and workers have used so far, with those of the children they have waited for."""
-    parent, used = {}, {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as f:
-                fields = f.read().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parent[int(name)] = int(fields[1])
-        used[int(name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+def ask(spark, name):
+    """(rows as text, seconds)."""
+    import queries
 
-    def ours(pid):
-        return pid == os.getpid() or pid in parent and ours(parent[pid])
+    began = time.perf_counter()
+    rows = spark.sql(queries.QUERIES[name]).collect()
+    took = seconds(began)
+    return [[str(v) for v in row] for row in rows], took
 
-    return sum(t for pid, t in used.items() if ours(pid))
+
+def serve(spark, started):
+    """A line of JSON when ready, then one for each name of a query on standard input."""
+    print(json.dumps({"start": started, "spark": spark.version}), flush=True)
+    for line in sys.stdin:
+        rows, took = ask(spark, line.strip())
+        print(json.dumps({"rows": rows, "seconds": took}), flush=True)
+
+
+def batch(a, spark, began):
+    """Every query, and the file of results."""
+    import queries
+
+    result = {"spark": spark.version, "start": seconds(began), "queries": {}}
+    for name in a.query or queries.QUERIES:
+        rows, took = ask(spark, name)
+        result["queries"][name] = {"rows": rows, "seconds": took}
+    if a.hold:
+        with open(a.hold, "x"):
+            pass
+        deadline = time.monotonic() + 600
+        while os.path.exists(a.hold):
+            if time.monotonic() > deadline:
+                sys.exit(f"job: {a.hold} is still there after ten minutes")
+            time.sleep(0.1)
+    return result
+
+
+def stop(spark):
+    """The JVM ends when its standard input does; it is waited for, so that nothing is left behind."""
+    jvm = spark.sparkContext._gateway.proc
+    spark.stop()
+    jvm.stdin.close()
+    status = jvm.wait(60)
+    if status:
+        sys.exit(f"job: the JVM ended with status {status}")
 
 
 def main():
@@ -73,33 +105,12 @@ def main():
     import queries
 
     queries.prepare(spark, a.data, a.key)
-    result = {"spark": spark.version, "start": seconds(began), "queries": {}}
-    for _ in range(a.repeat):
-        for name in a.query or queries.QUERIES:
-            t, p = time.perf_counter(), processor()
-            rows = [[str(v) for v in row] for row in spark.sql(queries.QUERIES[name]).collect()]
-            q = result["queries"].setdefault(name, {"rows": rows, "seconds": [], "processor": []})
-            q["seconds"].append(seconds(t))
-            q["processor"].append(processor() - p)
-            if q["rows"] != rows:
-                sys.exit(f"job: {name} gives other rows when it is asked again")
-    if a.hold:
-        with open(a.hold, "x"):
-            pass
-        deadline = time.monotonic() + 600
-        while os.path.exists(a.hold):
-            if time.monotonic() > deadline:
-                sys.exit(f"job: {a.hold} is still there after ten minutes")
-            time.sleep(0.1)
-    t = time.perf_counter()
-    jvm = spark.sparkContext._gateway.proc
-    spark.stop()
-    # The JVM ends when its standard input does; what it used is counted to this process only if it is waited for.
-    jvm.stdin.close()
-    status = jvm.wait(60)
-    if status:
-        sys.exit(f"job: the JVM ended with status {status}")
-    result["stop"] = seconds(t)
+    if a.serve:
+        serve(spark, seconds(began))
+        stop(spark)
+        return
+    result = batch(a, spark, began)
+    stop(spark)
     result["total"] = seconds(began)
     with open(a.out, "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
