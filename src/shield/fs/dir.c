@@ -122,9 +122,12 @@ static int descend(struct op *op, uint64_t dir, uint64_t key, struct path *p)
 		if (r < 0)
 			return r;
 		d = head(op, f);
-		r = sane(op, dir, block, d);
-		if (r < 0)
-			return r;
+		if (!atomic_load_explicit(&op->s->frames[f].checked, memory_order_relaxed)) {
+			r = sane(op, dir, block, d);
+			if (r < 0)
+				return r;
+			atomic_store_explicit(&op->s->frames[f].checked, 1, memory_order_relaxed);
+		}
 		if (p->depth > 0 && d->level != level - 1)
 			return fault_report(
 				op->v, "directory", "level", NO_NUMBER, dir, block, d->level, level - 1);

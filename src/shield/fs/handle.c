@@ -37,21 +37,13 @@ static void cipher_drop(struct cipher_set *c)
 	memset(c->key, 0, sizeof(c->key));
 }
 
-static void raw_free(struct volume *v, void *p, size_t n)
-{
-	if (p && v->env.free)
-		v->env.free(v->env.ctx, p, n);
-	else
-		free(p);
-}
-
 void handle_free(struct volume *v)
 {
 	if (!v)
 		return;
 	for (unsigned int i = 0; i < CIPHER_SETS; i++)
 		cipher_drop(&v->ciphers[i]);
-	raw_free(v, atomic_exchange(&v->spare, NULL), BUFFER_SIZE);
+	handle_dealloc(v, atomic_exchange(&v->spare, NULL), BUFFER_SIZE);
 	handle_dealloc(v, v, sizeof(*v));
 }
 
@@ -100,7 +92,7 @@ void *buffer_take(struct volume *v)
 
 void buffer_give(struct volume *v, void *p)
 {
-	raw_free(v, atomic_exchange(&v->spare, p), BUFFER_SIZE);
+	handle_dealloc(v, atomic_exchange(&v->spare, p), BUFFER_SIZE);
 }
 
 struct cipher_set *cipher_take(struct volume *v)

@@ -46,7 +46,7 @@ MUST_USE int handle_key_check(struct volume *v, uint8_t ret[32]);
 
 void *handle_alloc(struct volume *v, size_t n);
 void handle_dealloc(struct volume *v, void *p, size_t n); /* wipes; NULL is fine */
-/* BUFFER_SIZE bytes that never hold plaintext; given back without a wipe. NULL: no memory. */
+/* BUFFER_SIZE bytes, used again by whoever comes next; wiped at the end. NULL: no memory. */
 #define BUFFER_SIZE (256 * FORMAT_BLOCK)
 void *buffer_take(struct volume *v);
 void buffer_give(struct volume *v, void *p);

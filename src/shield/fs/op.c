@@ -159,7 +159,7 @@ static int load(struct op *op)
 	struct op_miss *m = &op->miss;
 	struct volume *v = op->v;
 	size_t size = (size_t)m->n * FORMAT_BLOCK;
-	uint8_t *buf = handle_alloc(v, size);
+	uint8_t *buf = m->n > 1 ? buffer_take(v) : handle_alloc(v, size);
 	bool again = op->bad > 0 && memcmp(&op->bad_ptr, &m->ptr[0], sizeof(op->bad_ptr)) == 0;
 	bool lock = again && !op->held;
 	int r;
@@ -200,7 +200,10 @@ static int load(struct op *op)
 		r = 0;
 	}
 out:
-	handle_dealloc(v, buf, size);
+	if (m->n > 1)
+		buffer_give(v, buf);
+	else
+		handle_dealloc(v, buf, size);
 	return r;
 }
 

@@ -34,7 +34,7 @@ struct frame {
 	uint8_t state; /* FRAME_* */
 	uint8_t level;
 	_Atomic uint8_t used; /* since the clock hand came by */
-	uint8_t zero;
+	_Atomic uint8_t checked; /* content has been found well-formed since it was read */
 };
 static_assert(sizeof(struct frame) == 64, "one cache line");
 #define FRAME_VALID 1
