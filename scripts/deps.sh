@@ -17,6 +17,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	libyaml-dev: session files
 	libsqlite3-dev: store of CAS
 	libcapstone-dev: x86-64 decoder of the rewriter
+	libtss2-dev: TPM 2.0: the tpm driver, and its way to a TPM
 	libcmocka-dev: unit tests
 	clang-format: formatting check
 	shellcheck: check of the scripts
@@ -32,6 +33,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	wrk: benchmark, load of nginx
 	runsc: benchmark: gVisor, the peer
 	gnuplot-nox: pictures of the benchmarks
+	swtpm: tests: a whole TPM 2.0 in a process
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
 	jq: tests: reads JSON

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const struct tee_ops *const drivers[] = {&tee_sim_ops, &tee_skeleton_ops, NULL};
+static const struct tee_ops *const drivers[] = {&tee_sim_ops, &tee_tpm_ops, &tee_snp_ops, &tee_tdx_ops,
+	&tee_nitro_ops, &tee_sgx_ops, &tee_skeleton_ops, NULL};
 
 const struct tee_ops *const *tee_drivers(void)
 {

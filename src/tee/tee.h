@@ -31,6 +31,10 @@ struct tee_ops {
 		struct error *err);
 	/* key_hash of the platform key. */
 	int (*platform)(struct tee *t, uint8_t ret[32], struct error *err);
+	/* A counter for label that nobody can turn back; both NULL where the TEE has none. Read: ERR_NOT_FOUND before the first increment. Increment gives the
+	 * new value, which is above every earlier one, if not by one. */
+	int (*counter_read)(struct tee *t, const char *label, uint64_t *ret, struct error *err);
+	int (*counter_increment)(struct tee *t, const char *label, uint64_t *ret, struct error *err);
 };
 
 struct tee {
@@ -39,9 +43,13 @@ struct tee {
 };
 
 extern const struct tee_ops tee_sim_ops;
+extern const struct tee_ops tee_tpm_ops; /* TPM 2.0 */
+extern const struct tee_ops tee_snp_ops, tee_tdx_ops; /* the kernel's configfs-tsm report interface */
+extern const struct tee_ops tee_nitro_ops; /* /dev/nsm */
+extern const struct tee_ops tee_sgx_ops; /* not yet: probe says why */
 extern const struct tee_ops tee_skeleton_ops; /* where a new driver starts: probe always says no */
 
-/* All drivers, best first, NULL-terminated. */
+/* All drivers, NULL-terminated. The first whose probe succeeds is the default; others are chosen by name. */
 const struct tee_ops *const *tee_drivers(void);
 /* By name ("sim", ...); NULL if unknown. */
 const struct tee_ops *tee_by_name(const char *name);
