@@ -21,7 +21,7 @@ declare -A below=(
 	[runtime]='core crypto measure evidence tee host policy wire shield'
 	[cas]='core crypto measure evidence tee host policy wire'
 	[las]='core crypto measure evidence tee wire'
-	[cli]='core crypto measure evidence host policy wire shield'
+	[cli]='core crypto measure evidence tee host policy wire shield'
 )
 
 includes() {

@@ -257,6 +257,30 @@ static int read_values(struct tpm_device *d, uint32_t mask, struct buf *out, str
 	return out->failed ? error_set(err, ERR_LIMIT, "no room for PCR values") : 0;
 }
 
+int tpm_pcr_values(uint32_t mask, uint8_t ret[24][32], struct error *err)
+{
+	struct tpm_device d;
+	struct buf b;
+	size_t at = 0;
+	int rc;
+
+	if (tpm_device_open(&d, err) < 0)
+		return -1;
+	buf_init(&b, TPM_PCR_COUNT * TPM_DIGEST_MAX);
+	rc = read_values(&d, mask, &b, err);
+	tpm_device_close(&d);
+	if (rc == 0 && b.len != (size_t)__builtin_popcount(mask) * SHA256_LEN)
+		rc = error_set(err, ERR_IO, "tpm %s: %zu bytes of PCR values", tpm_tcti(), b.len);
+	for (size_t i = 0; rc == 0 && i < TPM_PCR_COUNT; i++) {
+		if (!(mask & 1u << i))
+			continue;
+		memcpy(ret[i], b.data + at, SHA256_LEN);
+		at += SHA256_LEN;
+	}
+	buf_free(&b);
+	return rc;
+}
+
 static int put_quote(const TPM2B_ATTEST *quoted, const TPMT_SIGNATURE *signature, struct tpm_quote_items *ret,
 	struct error *err)
 {

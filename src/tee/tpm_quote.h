@@ -30,6 +30,9 @@ void tpm_quote_items_free(struct tpm_quote_items *q);
 MUST_USE int tpm_quote_make(
 	const struct buf *ak, const uint8_t *extra, size_t n, struct tpm_quote_items *ret, struct error *err);
 
+/* Values of these PCRs (bits of mask) of the SHA-256 bank as they are now; the other rows are left alone. */
+MUST_USE int tpm_pcr_values(uint32_t mask, uint8_t ret[24][32], struct error *err);
+
 /* Enrolment, the machine's side. What a relying party wants first: public endorsement key (TPMT_PUBLIC), its certificates (DER, one after the other, as
  * the TPM keeps them; may be none), and tpm_ak_describe. Appended. */
 MUST_USE int tpm_enrol_keys(const struct buf *ak, struct buf *ek_public, struct buf *ek_certificate,
