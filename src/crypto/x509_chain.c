@@ -65,10 +65,12 @@ int x509_chain_from_pem_known(const void *p, size_t n,
 	struct x509_chain *ret, struct error *err)
 {
 	struct x509_chain c = {0};
-	size_t len = strnlen(p, n), blocks;
+	size_t len = n > 0 ? strnlen(p, n) : 0, blocks;
 	BIO *bio;
 
 	crypto_init();
+	if (len == 0)
+		return error_set(err, ERR_INPUT, "no PEM text");
 	for (size_t i = len; i < n; i++)
 		if (((const char *)p)[i])
 			return error_set(err, ERR_INPUT, "PEM text of %zu bytes has a NUL at %zu", n, len);

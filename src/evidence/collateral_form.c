@@ -41,9 +41,11 @@ static int add_crl_text(struct collateral *c, const char *p, size_t n, bool hex,
 	for (size_t i = 0; i < n; i++)
 		if (!strchr(" \t\r\n", p[i]) || !p[i])
 			buf_putc(&text, p[i]);
-	rc = hex ? hex_decode_buf((char *)text.data, text.len, &der)
-		 : base64_decode((char *)text.data, text.len, &der);
-	if (text.failed || rc < 0)
+	rc = -1;
+	if (!text.failed && text.len > 0)
+		rc = hex ? hex_decode_buf((char *)text.data, text.len, &der)
+			 : base64_decode((char *)text.data, text.len, &der);
+	if (rc < 0)
 		rc = error_set(err, ERR_INPUT, "revocation list of %zu characters is no %s", n,
 			hex ? "hex text" : "Base64");
 	else

@@ -21,6 +21,10 @@ verify() { # NAME CODE PATTERN… -- FILE OPTION…
 # good NAME OPTION…: evidence NAME with its own root and collateral
 with() { echo "$made/$1.quote" --collateral "$made/$1.collateral" --root "$made/$1.root" --at "$at"; }
 
+mapfile -t undocumented < <(grep -oE '"[a-z0-9-]+",$' "$here/../../src/evidence/check.c" | tr -d '",' |
+	while read -r name; do grep -q "\`$name\`" "$here/../../docs/evidence.md" || echo "$name"; done)
+holds "every refusal is documented: ${undocumented[*]-}" test ${#undocumented[@]} = 0
+
 # --- show ---------------------------------------------------------------------------------------------------------------------------
 
 expect show_sgx 0 '^tee: sgx' '^mrenclave: (11){32}$' '^debug: no' -- "$bin/scone" evidence show "$made/sgx.quote"
