@@ -26,11 +26,11 @@ if (args[1] == "make") {
 		sink(type = "message"); sink()
 		close(out)
 		# As found: what an example opens, attaches and sets is gone before the next.
-		for (con in setdiff(as.integer(rownames(showConnections())), 0:2)) try(close(getConnection(con)), silent = TRUE)
+		for (con in setdiff(getAllConnections(), 0:2)) try(close(getConnection(con)), silent = TRUE)
 		for (p in setdiff(search(), base)) try(detach(p, character.only = TRUE), silent = TRUE)
 		while (dev.cur() > 1 && length(dev.list()) > 1) dev.off()
 		if (is.null(dev.list())) pdf(NULL)
-		options(start); setwd(where); RNGkind("default", "default", "default"); setTimeLimit(); closeAllConnections()
+		options(start); setwd(where); RNGkind("default", "default", "default"); setTimeLimit()
 		cat("@@ ", topic, " ", verdict, "\n", sep = "")
 	}
 	cat("@@ end ok\n")
