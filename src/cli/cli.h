@@ -122,6 +122,7 @@ int verb_identity(const struct args *a);
 int verb_measure(const struct args *a);
 int verb_evidence_show(const struct args *a);
 int verb_evidence_verify(const struct args *a);
+int verb_tee_probe(const struct args *a);
 int verb_collateral_import(const struct args *a);
 int verb_run(const struct args *a);
 int verb_volume_create(const struct args *a);

@@ -83,6 +83,11 @@ static const struct verb verbs[] = {
 		"of each file\n"
 		"given with --code: plugins that it loads, programs and scripts that it executes.\n",
 		verb_measure},
+	{"tee probe", "", 0, 0, false, o_json, "Which hardware can vouch for this machine, and what it says.",
+		"For each driver: yes, with what a policy could ask for (measurement, PCRs, TCB); or no, and why. "
+		"SCONE_TPM names another\n"
+		"TPM than the kernel's (docs/evidence.md).\n",
+		verb_tee_probe},
 	{"evidence show", "FILE", 1, 1, false, o_show, "Print what evidence says. Nothing is verified.", NULL,
 		verb_evidence_show},
 	{"evidence verify", "FILE", 1, 1, false, o_evidence,

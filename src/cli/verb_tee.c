@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "core/encode.h"
+#include "evidence/tpm_wire.h"
 #include "evidence/type.h"
 #include "tee/tee.h"
 #include "tee/tpm_quote.h"

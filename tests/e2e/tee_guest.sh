@@ -32,6 +32,7 @@ set_verify() {
 	root=$(<"$base/hw/root.hex")
 }
 
+expect 'scone tee probe' 0 '^sim +yes$' '^tpm +no: ' '^snp +no: ' '^tdx +no: ' '^nitro +no: .*/dev/nsm' '^sgx +no: .*not yet' -- "$bin/scone" tee probe
 for hw in snp snp-vlek tdx nitro; do
 	type=${hw%-vlek}
 	rm -rf "$base/hw" && mkdir "$base/hw"
@@ -46,6 +47,7 @@ for hw in snp snp-vlek tdx nitro; do
 	cp "$base/$hw" "$base/changed"
 	printf '\001' | dd of="$base/changed" bs=1 seek=$(($(stat -c %s "$base/$hw") - 100)) conv=notrunc status=none
 	expect "$hw: another program" 1 '^report-data: ' -- "${verify[@]}" "$driver" verify "$type" "$base/changed" "$rd" "$root"
+	expect "$hw: scone tee probe" 0 "\"driver\": \"$type\"" '"says"' "\"tee\": \"$name\"" -- "$standin" "--$hw" "$base/hw" -- "$bin/scone" tee probe --json
 	expect "$hw: no report is left" 0 -- test -z "$(ls -A "$base/hw/report")"
 done
 

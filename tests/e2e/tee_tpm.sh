@@ -49,6 +49,8 @@ expect 'changed PCR refused with both values' 1 '' "^pcr: .*PCR 7 \(sha256\) is 
 	"${tpm[@]}" verify "$base/quote2" "$rd" own "7=$zeros"
 expect 'changed PCR wanted' 0 '"tee":"tpm"' -- "${tpm[@]}" verify "$base/quote2" "$rd" own "7=$want"
 
+expect 'scone tee probe' 0 '^tpm +yes$' "^ +pcrs_sha256.7: $want" -- "$bin/scone" tee probe
+
 # --- sealing ------------------------------------------------------------------------------------------------------------------------
 printf 'a secret of CAS' >"$base/secret"
 printf x >"$base/x"
