@@ -77,7 +77,7 @@ def build(home):
     with open(f"{cache}/jvm.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(place):
-            subprocess.run([home + "/bin/javac", "-nowarn", "-XDignore.symbol.file", "-d", place + ".new", *sources], check=True)
+            subprocess.run([home + "/bin/javac", "-g", "-nowarn", "-XDignore.symbol.file", "-d", place + ".new", *sources], check=True)
             os.rename(place + ".new", place)
     return place
 
