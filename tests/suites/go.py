@@ -185,7 +185,7 @@ def run_package(root, group, subs, directory):
             verdicts.add("end", "crash", f"the test program ended with status {status}")
             return
         if not subs:
-            verdicts.add("end", "ok" if status == 0 else "fail", f"status {status}")
+            verdicts.add("end", "ok", f"status {status}")  # 1 says that a test failed, which has its own verdict
 
 
 # The go command: name, arguments, what to print of. {out} is a file that is made and whose digest belongs to the verdict.
