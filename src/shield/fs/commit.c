@@ -23,7 +23,7 @@ static int write_kind(struct volume *v, enum live_list list, bool table, unsigne
 static int write_data(struct volume *v)
 {
 	struct writeback_what what = {.list = LIVE_DATA};
-	uint32_t rounds = v->s->dirty_data / MANY + 2;
+	uint32_t rounds = v->s->frame_count / MANY + 2;
 	int r = 1;
 
 	while (r > 0 && rounds-- > 0)
@@ -214,19 +214,32 @@ int volume_commit(struct volume *v)
 	return r;
 }
 
-int commit_make_room(struct volume *v, uint32_t frames)
+/* Is so much of the cache changed that data should be written; or so much even without data that only a commit helps? */
+static void look(struct volume *v, uint32_t frames, bool *ret_data, bool *ret_rest)
 {
 	struct state *s = v->s;
+
+	state_lock(v, VOLUME_SHARED);
+	*ret_data = s->dirty_data > s->frame_count / 4;
+	*ret_rest = s->dirty_meta + s->dirty_nodes > s->frame_count / 8 ||
+		    s->dirty_data + s->dirty_meta + s->dirty_nodes + frames + 64 > s->frame_count;
+	state_unlock(v, VOLUME_SHARED);
+}
+
+int commit_make_room(struct volume *v, uint32_t frames)
+{
 	struct writeback_what what = {.list = LIVE_DATA};
+	bool data, rest;
 	int r = 1;
 
 	flow_lock(v);
 	/* another may have done it while this one waited */
-	while (r > 0 && s->dirty_data > s->frame_count / 4)
-		r = s->failed ? -EROFS : writeback_some(v, &what, MANY, false, true);
-	if (r >= 0 &&
-		(s->dirty_data > s->frame_count / 4 || s->dirty_meta + s->dirty_nodes > s->frame_count / 8 ||
-			s->dirty_data + s->dirty_meta + s->dirty_nodes + frames + 64 > s->frame_count))
+	look(v, frames, &data, &rest);
+	while (r > 0 && data) {
+		r = v->s->failed ? -EROFS : writeback_some(v, &what, MANY, false, true);
+		look(v, frames, &data, &rest);
+	}
+	if (r >= 0 && (data || rest))
 		r = commit_all(v);
 	flow_unlock(v);
 	return r < 0 ? r : 0;
@@ -281,10 +294,17 @@ int super_read(struct volume *v, unsigned int slot, bool report, struct format_s
 		seen = ret->slot;
 		wanted = slot;
 	}
+	/* a mounted volume's id is known; others are using it */
+	if (!field && v->s && memcmp(ret->id, v->id, sizeof(v->id)) != 0) {
+		field = "volume id";
+		memcpy(&seen, ret->id, 8);
+		memcpy(&wanted, v->id, 8);
+	}
 	if (field)
 		return report ? fault_report(v, "superblock", field, slot, NO_NUMBER, 0, seen, wanted)
 			      : -EBADMSG;
-	memcpy(v->id, ret->id, sizeof(v->id));
+	if (!v->s)
+		memcpy(v->id, ret->id, sizeof(v->id));
 	c = cipher_take(v);
 	r = c ? message_open(v, c, KEY_SUPER, ret->salt, ret->generation, slot, ret,
 			offsetof(struct format_super, tag), (uint8_t *)ret + FORMAT_SUPER_CLEAR,

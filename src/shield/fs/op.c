@@ -44,7 +44,7 @@ int op_enter(struct op *op)
 			op->entered = false;
 			return -EROFS;
 		}
-		if ((op->flow || !crowded(s) || s->read_only) && cache_reserve(s, op->frames))
+		if ((op->flow || !crowded(s) || s->read_only || s->failed) && cache_reserve(s, op->frames))
 			return 0;
 		op->entered = false;
 		state_unlock(op->v, op->mode);

@@ -84,7 +84,7 @@ struct state {
 	char label[VOLUME_LABEL_MAX];
 	int64_t created;
 	bool read_only;
-	int failed; /* -errno after which nothing is written any more */
+	_Atomic int failed; /* -errno after which nothing is written any more */
 	uint32_t users; /* processes */
 
 	/* Versions. */

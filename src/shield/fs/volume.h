@@ -168,7 +168,7 @@ struct volume_statfs {
 MUST_USE int volume_create(const struct volume_env *env, const uint8_t key[VOLUME_KEY_LEN],
 	const struct volume_create_options *o, struct volume_version *ret);
 
-/* Read the size in bytes and version of a volume without an arena, to choose limits. -EBADMSG: no volume, or another key. */
+/* Read the size in bytes and the version of the newest superblock of a volume without an arena, to choose limits. -EBADMSG: no volume, or another key. */
 MUST_USE int volume_probe(const struct volume_env *env, const uint8_t key[VOLUME_KEY_LEN], uint64_t *ret_size,
 	struct volume_version *ret);
 
