@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include "runtime/code.h"
 #include "runtime/launch.h"
-#include "runtime/proc_path.h"
 #include "runtime/self.h"
 #include "runtime/signal.h"
 #include "runtime/sys/table.h"
@@ -189,8 +188,6 @@ static int exec_name(uint64_t path, int dirfd, uint64_t flags, char ret[PATH_MAX
 		snprintf(ret, PATH_MAX, "/dev/fd/%d", dirfd);
 		return 0;
 	}
-	if (proc_path_is_exe(ret))
-		return snprintf(ret, PATH_MAX, "%s", runtime.program) < PATH_MAX ? 0 : -ENAMETOOLONG;
 	return 0;
 }
 

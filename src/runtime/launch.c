@@ -13,6 +13,7 @@
 #include "measure/elf.h"
 #include "measure/shebang.h"
 #include "runtime/code.h"
+#include "runtime/proc_path.h"
 #include "runtime/shields.h"
 #include "runtime/verified.h"
 
@@ -163,12 +164,15 @@ static int absolute_name(
 	return 0;
 }
 
-/* /dev need not be there for a descriptor's name. 0 or -ENAMETOOLONG. */
+/* What to open for the name that execve was given, and that the program sees as AT_EXECFN: /proc/self/exe is the hosted program, not the runtime;
+ * /dev need not be there for a descriptor's name. 0 or -ENAMETOOLONG. */
 static int openable_name(const char *execfn, char ret[PATH_MAX])
 {
 	bool number = !strncmp(execfn, "/dev/fd/", 8);
-	int n = number ? snprintf(ret, PATH_MAX, "/proc/self/fd/%s", execfn + 8)
-		       : snprintf(ret, PATH_MAX, "%s", execfn);
+	bool own = runtime.program && proc_path_is_exe(execfn);
+	int n = own	 ? snprintf(ret, PATH_MAX, "%s", runtime.program)
+		: number ? snprintf(ret, PATH_MAX, "/proc/self/fd/%s", execfn + 8)
+			 : snprintf(ret, PATH_MAX, "%s", execfn);
 
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }

@@ -38,6 +38,7 @@ for kind in '' static/; do
 	t "${n}overflow" -- "$b/${kind}overflow"
 	t "${n}scarce" -- "$b/${kind}scarce"
 	t "${n}traced" -- "$b/${kind}traced"
+	t "${n}kept" -- "$b/${kind}kept"
 	for what in open names rename attr io; do
 		t "${n}posix-$what" -- "$b/${kind}posix_$what"
 	done
