@@ -5,6 +5,7 @@
 #define SCONE_CAS_API_H
 
 #include <jansson.h>
+#include "cas/audit.h"
 #include "cas/http.h"
 #include "cas/identity.h"
 #include "cas/nonce.h"
@@ -14,6 +15,7 @@
 
 struct cas {
 	struct sealed_store *store;
+	struct audit *audit;
 	struct nonce_table *nonces;
 	const struct identity *identity;
 	const struct tee_ops *tee;

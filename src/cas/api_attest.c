@@ -41,6 +41,7 @@ static int attest(struct cas *c, const struct attest_request *a, const struct ht
 {
 	struct attest_context ctx = {
 		.store = c->store,
+		.audit = c->audit,
 		.nonces = c->nonces,
 		.cas_key = c->identity->hash,
 		.sim_platforms = c->sim_platforms,

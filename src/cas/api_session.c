@@ -42,8 +42,11 @@ static void log_document(const char *what, const uint8_t key[KEY_HASH_LEN], cons
 
 void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
-	struct upload u = {
-		.text = q->body, .len = q->body_len, .caller = q->key, .now = (uint64_t)time(NULL)};
+	struct upload u = {.audit = c->audit,
+		.text = q->body,
+		.len = q->body_len,
+		.caller = q->key,
+		.now = (uint64_t)time(NULL)};
 	struct uploaded done = {0};
 	struct error err = {0};
 	char hex[HASH_HEX];
@@ -182,7 +185,7 @@ void api_session_delete(struct cas *c, const struct http_request *q, struct http
 	}
 	if (q->query[0])
 		error_set(&err, ERR_INPUT, "query \"%.64s\": this call has none", q->query);
-	if (err.code || sessions_delete(c->store, name, q->key, (uint64_t)time(NULL), hash, &err)) {
+	if (err.code || sessions_delete(c->store, c->audit, name, q->key, (uint64_t)time(NULL), hash, &err)) {
 		log_refusal("deletion", name, q->key, &err);
 		api_error(r, &err, NULL);
 		return;

@@ -142,7 +142,7 @@ static int collect(struct cas *c, const struct wanted *w, json_t *values, struct
 		}
 		return nothing_public(w, err);
 	}
-	if (sessions_renew(c->store, &s, (uint64_t)time(NULL), err))
+	if (sessions_renew(c->store, c->audit, &s, (uint64_t)time(NULL), err))
 		rc = -1;
 	for (size_t i = 0; i < s.doc->secret_count && !rc; i++) {
 		const struct secret_spec *spec = &s.doc->secrets[i];

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cas/attest.h"
 #include "cas/configure.h"
+#include "core/encode.h"
 #include "core/secret.h"
 
 static int verify(const struct attest_context *ctx, const struct attest_request *q,
@@ -30,8 +31,22 @@ static int verify(const struct attest_context *ctx, const struct attest_request 
 	return 0;
 }
 
+/* Before the answer goes out: what gets the secrets, and whose key asked. */
+static int log_attested(const struct attest_context *ctx, const char *session, const struct verdict *v,
+	const uint8_t client_key[32], struct error *err)
+{
+	char measurement[2 * sizeof(v->measurement) + 1] = "";
+
+	if (v->tee != TEE_NONE)
+		hex_encode(v->measurement, sizeof(v->measurement), measurement);
+	return audit_write(ctx->audit,
+		&(struct audit_note){
+			.event = "attested", .actor = client_key, .session = session, .detail = measurement},
+		err);
+}
+
 static int check_and_configure(const struct attest_context *ctx, const char *session, const char *service,
-	const struct verdict *v, struct service_config *ret, struct error *err)
+	const struct verdict *v, const uint8_t client_key[32], struct service_config *ret, struct error *err)
 {
 	struct stored_session s;
 	const struct service *svc;
@@ -52,9 +67,11 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 	}
 	if (attest_rule_check(s.doc, svc, v, err))
 		goto out;
-	rc = sessions_renew(ctx->store, &s, ctx->now, err);
+	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
 	if (!rc)
-		rc = configure_service(ctx->store, ctx->now, &s, svc, ret, err);
+		rc = configure_service(ctx->store, ctx->audit, ctx->now, &s, svc, ret, err);
+	if (!rc)
+		rc = log_attested(ctx, session, v, client_key, err);
 out:
 	stored_session_free(&s);
 	return rc;
@@ -74,7 +91,7 @@ int attest_configure(const struct attest_context *ctx, const struct attest_reque
 		error_set(err, ERR_INPUT, "config id has a one-time password, session \"%s\" uses none",
 			session);
 	else
-		rc = check_and_configure(ctx, session, service, &v, ret, err);
+		rc = check_and_configure(ctx, session, service, &v, client_key, ret, err);
 	free(session);
 	free(service);
 	free(otp);

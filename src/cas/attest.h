@@ -4,6 +4,7 @@
 #ifndef SCONE_CAS_ATTEST_H
 #define SCONE_CAS_ATTEST_H
 
+#include "cas/audit.h"
 #include "cas/nonce.h"
 #include "cas/sealed_store.h"
 #include "evidence/verdict.h"
@@ -11,6 +12,7 @@
 
 struct attest_context {
 	struct sealed_store *store;
+	struct audit *audit;
 	struct nonce_table *nonces;
 	const uint8_t *cas_key; /* key hash of this CAS */
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */

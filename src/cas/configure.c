@@ -20,6 +20,7 @@ struct work {
 	struct service_config *out;
 	size_t left; /* of CONFIGURE_BYTES_MAX */
 	struct sealed_store *store;
+	struct audit *audit;
 	uint64_t now;
 	struct made *made; /* by index of the secret */
 	struct error failed; /* text not empty: why one could not be made */
@@ -28,7 +29,7 @@ struct work {
 static int make_parts(struct work *w, const struct secret_spec *spec, struct made *m, struct error *err)
 {
 	if (spec->imported)
-		return shared_secret_get(w->store, w->s, spec, w->now, &m->kind, &m->value, err);
+		return shared_secret_get(w->store, w->audit, w->s, spec, w->now, &m->kind, &m->value, err);
 	m->kind = spec->kind;
 	return vault_key_parts(w->s->doc, &w->s->vault, spec, true, &m->value, err);
 }
@@ -204,11 +205,17 @@ static int fill(struct work *w, struct error *err)
 	return image && (add_files(w, image, err) || add_secrets(w, image, err)) ? -1 : 0;
 }
 
-int configure_service(struct sealed_store *store, uint64_t now, const struct stored_session *s,
-	const struct service *svc, struct service_config *ret, struct error *err)
+int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
+	const struct stored_session *s, const struct service *svc, struct service_config *ret,
+	struct error *err)
 {
-	struct work w = {
-		.store = store, .now = now, .s = s, .svc = svc, .out = ret, .left = CONFIGURE_BYTES_MAX};
+	struct work w = {.store = store,
+		.audit = audit,
+		.now = now,
+		.s = s,
+		.svc = svc,
+		.out = ret,
+		.left = CONFIGURE_BYTES_MAX};
 	int rc;
 
 	ret->session = strdup(s->doc->name);

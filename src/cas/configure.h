@@ -15,7 +15,8 @@
  * list, none for a service without image: such a service names no file.
  * *ret is initialised; on failure it may hold a part, and is freed by the caller in either case.
  */
-MUST_USE int configure_service(struct sealed_store *store, uint64_t now, const struct stored_session *s,
-	const struct service *svc, struct service_config *ret, struct error *err);
+MUST_USE int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
+	const struct stored_session *s, const struct service *svc, struct service_config *ret,
+	struct error *err);
 
 #endif

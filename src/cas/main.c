@@ -193,6 +193,9 @@ static int open_service(struct service *s, struct error *err)
 static int serve(struct service *s, struct error *err)
 {
 	warn_simulation(s);
+	if (audit_open(
+		    s->state.dir_fd, &s->identity, s->state.sealed, s->o.new_audit_log, &s->cas.audit, err))
+		return EXIT_STATE;
 	if (start_events(s, err))
 		return EXIT_FAILURE;
 	if (start_http(s, err))
@@ -206,6 +209,8 @@ static int serve(struct service *s, struct error *err)
 		error_set(err, ERR_IO, "the event loop failed");
 		return EXIT_FAILURE;
 	}
+	if (audit_write(s->cas.audit, &(struct audit_note){.event = "cas-stopped"}, err))
+		return EXIT_FAILURE;
 	log_info("stopped");
 	return EXIT_SUCCESS;
 }
@@ -221,6 +226,7 @@ static void close_service(struct service *s)
 		event_free(s->interrupt);
 	if (s->base)
 		event_base_free(s->base);
+	audit_close(s->cas.audit);
 	nonce_table_free(s->cas.nonces);
 	identity_free(&s->identity);
 	state_close(&s->state);

@@ -22,6 +22,8 @@ const char options_help[] =
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
+	"  --new-audit-log       begin another audit log although CAS remembers one that is gone;\n"
+	"                        the new log says so\n"
 	"  --print-key           print the key hash of this CAS and exit\n"
 	"  --help, --version\n"
 	"\n"
@@ -42,6 +44,7 @@ enum {
 	O_CONNECTIONS,
 	O_TIMEOUT,
 	O_KEY,
+	O_NEW_AUDIT,
 	O_HELP,
 	O_VERSION
 };
@@ -57,6 +60,7 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, O_TIMEOUT},
 	{"print-key", no_argument, NULL, O_KEY},
 	{"help", no_argument, NULL, O_HELP},
+	{"new-audit-log", no_argument, NULL, O_NEW_AUDIT},
 	{"version", no_argument, NULL, O_VERSION},
 	{NULL, 0, NULL, 0},
 };
@@ -140,6 +144,9 @@ static int set_option(struct options *o, int option, const char *value, struct e
 		return 0;
 	case O_KEY:
 		o->print_key = true;
+		return 0;
+	case O_NEW_AUDIT:
+		o->new_audit_log = true;
 		return 0;
 	case O_HELP:
 		o->help = true;

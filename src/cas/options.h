@@ -18,7 +18,7 @@ struct options {
 	size_t sim_platform_count;
 	size_t max_body;
 	unsigned max_connections, timeout;
-	bool print_key, help, version;
+	bool print_key, new_audit_log, help, version;
 };
 
 /* Defaults, then argv. ERR_INPUT names the option and what it wants. Texts point into argv. */

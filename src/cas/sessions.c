@@ -203,10 +203,22 @@ static int make_next(struct change *c, struct diag *d, struct error *err)
 	return vault_make(c->doc, c->exists ? &c->current.vault : NULL, c->u->now, &c->next.vault, err);
 }
 
+/* The log first, then the change and the log's end in one batch. */
+static int apply_logged(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
+	struct sealed_change *changes, size_t n, struct error *err)
+{
+	if (audit_change(audit, note, &changes[n], err))
+		return -1;
+	if (!sealed_store_apply(ss, changes, n + 1, err))
+		return 0;
+	audit_not_done(audit);
+	return -1;
+}
+
 static int store_next(struct change *c, struct error *err)
 {
 	struct session_head head = {.state = RECORD_LIVE};
-	char vname[VERSION_NAME_MAX];
+	char vname[VERSION_NAME_MAX], hash[2 * SESSION_HASH_LEN + 1];
 	struct buf session, version;
 	int rc = -1;
 
@@ -214,17 +226,22 @@ static int store_next(struct change *c, struct error *err)
 	buf_init_secret(&version, SEALED_CONTENT_MAX);
 	memcpy(head.hash, c->next.hash, SESSION_HASH_LEN);
 	version_name(c->doc->name, c->next.hash, vname);
+	hex_encode(c->next.hash, SESSION_HASH_LEN, hash);
 	if (!session_record_encode(&head, &c->next.vault, c->u->now, &session, err) &&
 		!version_record_encode(&c->next, c->u->text, c->u->len, c->u->now, &version, err)) {
-		const struct sealed_change both[] = {
+		struct sealed_change changes[3] = {
 			{.table = TABLE_SESSION,
 				.name = c->doc->name,
 				.content = session.data,
 				.len = session.len},
 			{.table = TABLE_VERSION, .name = vname, .content = version.data, .len = version.len},
 		};
+		struct audit_note note = {.event = c->exists ? "session-updated" : "session-created",
+			.actor = c->u->caller,
+			.session = c->doc->name,
+			.hash = hash};
 
-		rc = sealed_store_apply(c->ss, both, 2, err);
+		rc = apply_logged(c->ss, c->u->audit, &note, changes, 2, err);
 	}
 	buf_free(&session);
 	buf_free(&version);
@@ -281,8 +298,10 @@ out:
 	return rc;
 }
 
-int sessions_renew(struct sealed_store *ss, struct stored_session *s, uint64_t now, struct error *err)
+int sessions_renew(struct sealed_store *ss, struct audit *audit, struct stored_session *s, uint64_t now,
+	struct error *err)
 {
+	struct audit_note note = {.event = "certificates-renewed", .session = s->doc->name};
 	struct session_head head = {.state = RECORD_LIVE};
 	struct error why = {0};
 	struct buf record;
@@ -294,22 +313,23 @@ int sessions_renew(struct sealed_store *ss, struct stored_session *s, uint64_t n
 		return 0;
 	memcpy(head.hash, s->hash, SESSION_HASH_LEN);
 	buf_init_secret(&record, SEALED_CONTENT_MAX);
-	if (session_record_encode(&head, &s->vault, now, &record, &why) ||
-		sealed_store_apply(ss,
-			&(struct sealed_change){.table = TABLE_SESSION,
-				.name = s->doc->name,
-				.content = record.data,
-				.len = record.len},
-			1, &why))
+	if (!session_record_encode(&head, &s->vault, now, &record, &why)) {
+		struct sealed_change changes[2] = {{.table = TABLE_SESSION,
+			.name = s->doc->name,
+			.content = record.data,
+			.len = record.len}};
+
+		if (!apply_logged(ss, audit, &note, changes, 1, &why))
+			log_info("session \"%s\": certificates renewed", s->doc->name);
+	}
+	if (why.text[0])
 		log_warn("session \"%s\": its renewed certificates are not stored: %s", s->doc->name,
 			why.text);
-	else
-		log_info("session \"%s\": certificates renewed", s->doc->name);
 	buf_free(&record);
 	return 0;
 }
 
-/* The changes that a deletion makes: one a version of this life, one for the name. */
+/* The changes that a deletion makes: one a version of this life, one for the name, and room for the audit log's. */
 struct removal {
 	struct sealed_change *changes;
 	char (*names)[VERSION_NAME_MAX];
@@ -345,7 +365,7 @@ static int removal_collect(struct sealed_store *ss, const char *name, const uint
 		struct stored_session s;
 		int rc;
 
-		if (m->count + 1 >= m->cap && removal_grow(m, err))
+		if (m->count + 2 >= m->cap && removal_grow(m, err))
 			return -1;
 		stored_session_init(&s);
 		rc = version_record_load(ss, name, at, &s, err);
@@ -361,8 +381,8 @@ static int removal_collect(struct sealed_store *ss, const char *name, const uint
 	return 0;
 }
 
-static int remove_session(struct sealed_store *ss, const char *name, const uint8_t hash[SESSION_HASH_LEN],
-	uint64_t now, struct error *err)
+static int remove_session(struct sealed_store *ss, struct audit *audit, const char *name,
+	const uint8_t caller[32], const uint8_t hash[SESSION_HASH_LEN], uint64_t now, struct error *err)
 {
 	struct session_head head = {.state = RECORD_GONE};
 	struct removal m = {0};
@@ -383,7 +403,9 @@ static int remove_session(struct sealed_store *ss, const char *name, const uint8
 			.len = m.gone.len};
 	m.changes[m.count] = (struct sealed_change){
 		.table = TABLE_SESSION, .name = name, .content = tombstone.data, .len = tombstone.len};
-	rc = sealed_store_apply(ss, m.changes, m.count + 1, err);
+	rc = apply_logged(ss, audit,
+		&(struct audit_note){.event = "session-deleted", .actor = caller, .session = name}, m.changes,
+		m.count + 1, err);
 out:
 	free(m.changes);
 	free(m.names);
@@ -392,8 +414,8 @@ out:
 	return rc;
 }
 
-int sessions_delete(struct sealed_store *ss, const char *name, const uint8_t caller[32], uint64_t now,
-	uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
+int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name, const uint8_t caller[32],
+	uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
 {
 	struct stored_session s;
 	int rc = -1;
@@ -403,7 +425,7 @@ int sessions_delete(struct sealed_store *ss, const char *name, const uint8_t cal
 	if (session_access(s.doc, OP_UPDATE, s.creator, caller, err))
 		error_wrap(err, "session \"%s\"", name);
 	else
-		rc = remove_session(ss, name, s.hash, now, err);
+		rc = remove_session(ss, audit, name, caller, s.hash, now, err);
 	if (!rc)
 		memcpy(ret_hash, s.hash, SESSION_HASH_LEN);
 	stored_session_free(&s);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "cas/audit.h"
 #include "cas/sealed_store.h"
 #include "cas/vault.h"
 #include "policy/diag.h"
@@ -34,10 +35,11 @@ MUST_USE int sessions_load(struct sealed_store *ss, const char *name, const uint
 
 /* Make certificates anew that are due (vault_key.h), and store them. Without a store that can be written the new ones are in s only: the service
  * that starts now has good ones, and the next start tries again. */
-MUST_USE int sessions_renew(
-	struct sealed_store *ss, struct stored_session *s, uint64_t now, struct error *err);
+MUST_USE int sessions_renew(struct sealed_store *ss, struct audit *audit, struct stored_session *s,
+	uint64_t now, struct error *err);
 
 struct upload {
+	struct audit *audit;
 	const char *text;
 	size_t len;
 	const uint8_t *caller; /* key hash */
@@ -53,8 +55,8 @@ MUST_USE int sessions_upload(struct sealed_store *ss, const struct upload *u, st
 	struct diag *d, struct error *err);
 
 /* ERR_ACCESS unless the stored update rule permits the caller. *ret_hash: the hash that the session had. */
-MUST_USE int sessions_delete(struct sealed_store *ss, const char *name, const uint8_t caller[32],
-	uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
+MUST_USE int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name,
+	const uint8_t caller[32], uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
 
 /* Call f for each session the caller may read, in order of names. Non-zero ends the walk and is returned. */
 MUST_USE int sessions_list(struct sealed_store *ss, const uint8_t caller[32],

@@ -68,8 +68,9 @@ static int take(const struct stored_session *exporter, const struct stored_sessi
 		       : 0;
 }
 
-int shared_secret_get(struct sealed_store *ss, const struct stored_session *s, const struct secret_spec *spec,
-	uint64_t now, enum secret_kind *ret_kind, struct buf *out, struct error *err)
+int shared_secret_get(struct sealed_store *ss, struct audit *audit, const struct stored_session *s,
+	const struct secret_spec *spec, uint64_t now, enum secret_kind *ret_kind, struct buf *out,
+	struct error *err)
 {
 	struct stored_session exporter;
 	struct error why = {0};
@@ -81,7 +82,7 @@ int shared_secret_get(struct sealed_store *ss, const struct stored_session *s, c
 		rc = not_exported(s, spec, err);
 	else if (rc && err)
 		*err = why;
-	else if (!rc && !(rc = sessions_renew(ss, &exporter, now, err)))
+	else if (!rc && !(rc = sessions_renew(ss, audit, &exporter, now, err)))
 		rc = take(&exporter, s, spec, ret_kind, out, err);
 	stored_session_free(&exporter);
 	return rc;

@@ -14,7 +14,7 @@
  * certificate only if that key is exported, too. out: secret buf. ERR_NOT_FOUND: there is no such exporter or secret, or it is not exported
  * to s; ERR_CONFLICT: another kind, or a hash that is not the current one.
  */
-MUST_USE int shared_secret_get(struct sealed_store *ss, const struct stored_session *s,
+MUST_USE int shared_secret_get(struct sealed_store *ss, struct audit *audit, const struct stored_session *s,
 	const struct secret_spec *spec, uint64_t now, enum secret_kind *ret_kind, struct buf *out,
 	struct error *err);
 

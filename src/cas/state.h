@@ -3,6 +3,7 @@
  *
  *   lock            flock(2)ed while a CAS runs
  *   master.sealed   32-byte master key, sealed by the TEE under the label "cas-master-key"
+ *   audit.log       what was done for whom (audit.h)
  *   cas.db          the records (sealed_store.h, store_sqlite.c), with -wal and -shm beside it
  *   tee/            what the TEE driver keeps
  *

@@ -18,6 +18,8 @@ static const enum opt o_read[] = {OPT_HASH, OPT_FOR_UPDATE, REMOTE_OPTIONS, OPT_
 static const enum opt o_remote[] = {REMOTE_OPTIONS, OPT_END};
 static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_END};
 static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
+static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
+static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
 
 #define EVIDENCE_OPTIONS                                                                                     \
@@ -84,7 +86,8 @@ static const struct verb verbs[] = {
 		"given with --code: plugins that it loads, programs and scripts that it executes.\n",
 		verb_measure},
 	{"tee probe", "", 0, 0, false, o_json, "Which hardware can vouch for this machine, and what it says.",
-		"For each driver: yes, with what a policy could ask for (measurement, PCRs, TCB); or no, and why. "
+		"For each driver: yes, with what a policy could ask for (measurement, PCRs, TCB); or no, and "
+		"why. "
 		"SCONE_TPM names another\n"
 		"TPM than the kernel's (docs/evidence.md).\n",
 		verb_tee_probe},
@@ -105,6 +108,17 @@ static const struct verb verbs[] = {
 		"another form of\n"
 		"docs/evidence.md. A document that is newer replaces the older one.\n",
 		verb_collateral_import},
+	{"audit show", "FILE", 1, 1, false, o_audit_show,
+		"Print a copy of CAS's audit log, line by line, as far as it is good.",
+		"Names and hashes of sessions are in it as commitments only. --name prints the lines of one session, --hash\n"
+		"says where a version of it is meant.\n",
+		verb_audit_show},
+	{"audit verify", "FILE", 1, 1, false, o_audit,
+		"Verify a copy of CAS's audit log: every line, its signature and its link to the one before.",
+		"The first bad line is named (exit code 9). Whether lines are missing at the end only CAS "
+		"knows: compare the hash of the\n"
+		"last line with one that was noted earlier.\n",
+		verb_audit_verify},
 	{"run", "[--] PROGRAM [ARG…]", 1, -1, true, o_run, "Run a program in the runtime.",
 		"With --config-id it gets its configuration and secrets from CAS, once it has proved what it "
 		"is. Without, it runs\n"

@@ -261,6 +261,7 @@ def backup(t, base):
         source.backup(target)
         source.close()
         target.close()
+        shutil.copy(os.path.join(cas.dir, 'audit.log'), copy.dir)
         shutil.copy(os.path.join(cas.dir, 'master.sealed'), copy.dir)
         shutil.copytree(os.path.join(cas.dir, 'tee'), os.path.join(copy.dir, 'tee'))
         t.equal('CAS goes on', cas.call('POST', SESSIONS, document('later'), alice).status, 201)
