@@ -26,6 +26,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	mariadb-client: the example: ordinary client
 	redis-server: conformance test
 	redis-tools: conformance test, client
+	tcl: Redis' own tests, a suite of make conformance
 	python3: conformance test; rounds and tables of the benchmarks
 	python3-venv: environment of the example with PySpark
 	libpython3.11-testsuite: CPython's own tests, a suite of make conformance
