@@ -59,7 +59,7 @@ static char *resolve_name(struct parse *p, const struct ynode *n, const char *te
 		return NULL;
 	if (len && text[0] == '.') {
 		feature_since(p, n, "a relative session name", 10);
-		strcpy(name, own);
+		memcpy(name, own, strlen(own) + 1);
 		while (at < end) {
 			const char *slash = memchr(at, '/', (size_t)(end - at));
 			size_t step = slash ? (size_t)(slash - at) : (size_t)(end - at);
