@@ -43,6 +43,8 @@ static void child_setup(const struct clone_request *q, struct regs *r, struct th
 	t->pending = 0;
 	t->pending_despite_mask = 0;
 	t->sigsys_held = false;
+	t->proc->sigsys_waiter = 0;
+	t->proc->sigsys_shared = SIGSYS_NONE;
 	t->clear_tid = q->flags & CLONE_CHILD_CLEARTID ? q->child_tid : 0;
 	host_call1(SYS_set_tid_address, (long)t->clear_tid);
 	if (q->flags & CLONE_CLEAR_SIGHAND_FLAG)
@@ -158,6 +160,8 @@ static struct vfork_area *vfork_prepare(
 	a->process.lock = 0;
 	a->process.launching = NULL;
 	a->process.has_threads = false;
+	a->process.sigsys_waiter = 0;
+	a->process.sigsys_shared = SIGSYS_NONE;
 	if (shields_clone(&a->process, t->proc)) {
 		host_munmap(a, vfork_area_size());
 		return NULL;

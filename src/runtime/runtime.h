@@ -82,6 +82,12 @@ struct thread {
 };
 static_assert(offsetof(struct thread, lean_rip) == 56, "entry.S");
 
+enum sigsys_state {
+	SIGSYS_NONE,
+	SIGSYS_MOVING, /* info is being written or read */
+	SIGSYS_HELD,
+};
+
 #define FD_TRACK_MAX 65536
 
 struct process {
@@ -93,6 +99,9 @@ struct process {
 	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
 	struct launch *launching; /* of a vfork child in execve: its memory is the parent's, who frees it */
 	bool has_threads; /* of a child that shares its parent's memory: it made some */
+	uint32_t sigsys_shared; /* enum sigsys_state: as sigsys_held of a thread, sent to the process */
+	int sigsys_waiter; /* thread in rt_sigtimedwait for it, 0: none */
+	siginfo_t sigsys_info;
 	uint32_t lock; /* sigactions */
 	int pid;
 };

@@ -30,6 +30,11 @@ void signal_set_action(struct process *p, int sig, const struct kernel_sigaction
 void signal_kernel_default(int sig);
 /* If the program's mask allows SIGSYS again, raise the one that was held back. */
 void signal_release_sigsys(struct thread *t);
+bool signal_sigsys_held(const struct thread *t);
+/* The one sent to the process that is held, if any. */
+bool signal_take_sigsys(struct process *p, siginfo_t *ret);
+/* Around a call in which the kernel is to keep SIGSYS, blocked, for the thread that waits for it. */
+void signal_await_sigsys(struct thread *t, bool on);
 /* One line on stderr: a fault of the runtime itself. */
 void signal_report_fault(int sig, uint64_t addr, uint64_t ip, const struct thread *t);
 /* Set the kernel's mask to the program's, unless signals wait to be delivered (then the way out does it). */

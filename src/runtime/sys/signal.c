@@ -215,7 +215,7 @@ long sys_rt_sigpending(struct regs *r, struct thread *t)
 	for (uint32_t i = 0; i < t->pending; i++)
 		if (t->sigmask & SIG_BIT(t->pending_info[i].si_signo))
 			set |= SIG_BIT(t->pending_info[i].si_signo);
-	if (t->sigsys_held)
+	if (signal_sigsys_held(t))
 		set |= SIG_BIT(SIGSYS);
 	set &= t->sigmask;
 	if (!rc && user_copy((void *)r->rdi, &set, r->rsi))
@@ -257,6 +257,26 @@ long sys_sigaltstack(struct regs *r, struct thread *t)
 	if (r->rsi && user_copy((void *)r->rsi, &old, sizeof(old)))
 		return -EFAULT;
 	return 0;
+}
+
+/* SIGSYS is never blocked underneath, but nothing of the program traps while it waits here: the kernel can keep it then. */
+long sys_rt_sigtimedwait(struct regs *r, struct thread *t)
+{
+	siginfo_t sent;
+	uint64_t set;
+	long rc;
+
+	if (r->r10 != sizeof(set) || user_copy(&set, (const void *)r->rdi, sizeof(set)) ||
+		!(set & t->sigmask & SIG_BIT(SIGSYS)))
+		return scone_safe_call(SYS_rt_sigtimedwait, r);
+	signal_await_sigsys(t, true);
+	rc = scone_safe_call(SYS_rt_sigtimedwait, r);
+	/* Another thread took what was sent to the process, and sent its own to say so. */
+	if (rc == SIGSYS && signal_take_sigsys(t->proc, &sent) && r->rsi &&
+		user_copy((void *)r->rsi, &sent, sizeof(sent)))
+		rc = -EFAULT;
+	signal_await_sigsys(t, false);
+	return rc;
 }
 
 /* Calls with a mask for their duration: the same, but SIGSYS stays deliverable. */

@@ -79,9 +79,10 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS(rt_tgsigqueueinfo),
 	PASS(pidfd_send_signal),
 	PASS(pause),
-	PASS_NOTE(rt_sigtimedwait, "SIGSYS is never blocked underneath, so it is never waited for"),
-	PASS_NOTE(signalfd, "as rt_sigtimedwait"),
-	PASS_NOTE(signalfd4, "as rt_sigtimedwait"),
+	FAST(rt_sigtimedwait, sys_rt_sigtimedwait, NULL,
+		"SIGSYS is blocked underneath while it is waited for"),
+	PASS_NOTE(signalfd, "never SIGSYS, which is not blocked underneath"),
+	PASS_NOTE(signalfd4, "as signalfd"),
 	PASS_NOTE(restart_syscall, "EINTR, as from any program that calls it itself"),
 
 	/* processes and threads */

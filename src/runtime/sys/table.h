@@ -67,6 +67,7 @@ long sys_rt_sigprocmask(struct regs *r, struct thread *t);
 long sys_rt_sigpending(struct regs *r, struct thread *t);
 long sys_rt_sigreturn(struct regs *r, struct thread *t);
 long sys_sigaltstack(struct regs *r, struct thread *t);
+long sys_rt_sigtimedwait(struct regs *r, struct thread *t);
 long sys_rt_sigsuspend(struct regs *r, struct thread *t);
 long sys_ppoll(struct regs *r, struct thread *t);
 long sys_pselect6(struct regs *r, struct thread *t);

@@ -78,12 +78,82 @@ static void requeue(struct thread *t, const siginfo_t *info)
 	host_call4(SYS_rt_tgsigqueueinfo, t->proc->pid, t->tid, info->si_signo, (long)info);
 }
 
+/* What was sent to the process is any thread's; a later one is the same signal and is dropped, as the kernel does. */
+static void share_sigsys(struct process *p, const siginfo_t *info)
+{
+	uint32_t state = SIGSYS_NONE;
+
+	if (!__atomic_compare_exchange_n(
+		    &p->sigsys_shared, &state, SIGSYS_MOVING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return;
+	state = scone_copy(&p->sigsys_info, info, sizeof(*info)) ? SIGSYS_NONE : SIGSYS_HELD;
+	__atomic_store_n(&p->sigsys_shared, state, __ATOMIC_SEQ_CST);
+}
+
+bool signal_take_sigsys(struct process *p, siginfo_t *ret)
+{
+	uint32_t state = SIGSYS_HELD;
+	bool ok;
+
+	if (!__atomic_compare_exchange_n(
+		    &p->sigsys_shared, &state, SIGSYS_MOVING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return false;
+	ok = !scone_copy(ret, &p->sigsys_info, sizeof(*ret));
+	__atomic_store_n(&p->sigsys_shared, SIGSYS_NONE, __ATOMIC_SEQ_CST);
+	return ok;
+}
+
+/* Somebody sent SIGSYS while the program blocks it. A thread that waits for it announces itself before it looks for what is held. */
+static void hold_sigsys(struct thread *t, const siginfo_t *info)
+{
+	int waiter;
+
+	if (info->si_code == SI_TKILL) {
+		if (!t->sigsys_held)
+			t->sigsys_held = !scone_copy(&t->sigsys_info, info, sizeof(*info));
+		return;
+	}
+	share_sigsys(t->proc, info);
+	waiter = __atomic_load_n(&t->proc->sigsys_waiter, __ATOMIC_SEQ_CST);
+	if (waiter) /* what the kernel lets one thread send another says nothing of who sent the first */
+		host_call3(SYS_tgkill, t->proc->pid, waiter, SIGSYS);
+}
+
+/* What is held, back to the kernel. */
+static void requeue_sigsys(struct thread *t)
+{
+	siginfo_t shared;
+
+	if (t->sigsys_held)
+		requeue(t, &t->sigsys_info);
+	t->sigsys_held = false;
+	if (signal_take_sigsys(t->proc, &shared))
+		requeue(t, &shared);
+}
+
+bool signal_sigsys_held(const struct thread *t)
+{
+	return t->sigsys_held || __atomic_load_n(&t->proc->sigsys_shared, __ATOMIC_SEQ_CST) == SIGSYS_HELD;
+}
+
 void signal_release_sigsys(struct thread *t)
 {
-	if (!t->sigsys_held || (t->sigmask & SIG_BIT(SIGSYS)))
-		return;
-	t->sigsys_held = false;
-	requeue(t, &t->sigsys_info);
+	if (!(t->sigmask & SIG_BIT(SIGSYS)) && signal_sigsys_held(t))
+		requeue_sigsys(t);
+}
+
+void signal_await_sigsys(struct thread *t, bool on)
+{
+	uint64_t sigsys = SIG_BIT(SIGSYS);
+
+	if (on) {
+		host_sigmask(SIG_BLOCK, &sigsys, NULL);
+		__atomic_store_n(&t->proc->sigsys_waiter, t->tid, __ATOMIC_SEQ_CST);
+		requeue_sigsys(t);
+	} else {
+		__atomic_store_n(&t->proc->sigsys_waiter, 0, __ATOMIC_SEQ_CST);
+		host_sigmask(SIG_UNBLOCK, &sigsys, NULL);
+	}
 }
 
 /* Nobody handles it: let the kernel do what it does by default. A fault happens again by itself; anything else is raised again. */
@@ -303,9 +373,7 @@ void signal_give_back(struct thread *t)
 		take_pending(t, 0, &info);
 		requeue(t, &info);
 	}
-	if (t->sigsys_held)
-		requeue(t, &t->sigsys_info);
-	t->sigsys_held = false;
+	requeue_sigsys(t);
 	t->pending_despite_mask = 0;
 }
 
@@ -358,8 +426,7 @@ void scone_on_signal(int sig, const siginfo_t *info, struct kernel_ucontext *k, 
 		return;
 	}
 	if (sig == SIGSYS && (t->sigmask & SIG_BIT(SIGSYS))) {
-		if (!t->sigsys_held)
-			t->sigsys_held = !scone_copy(&t->sigsys_info, info, sizeof(*info));
+		hold_sigsys(t, info);
 		return;
 	}
 	if (sig == SIGTRAP && !in_runtime && rewrite_resume_ip(ip - 1, &native)) {

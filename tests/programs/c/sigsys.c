@@ -1,4 +1,5 @@
 /* SIGSYS belongs to the program like any other signal, whatever else uses it underneath. */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +11,38 @@ static void count(int s)
 {
 	(void)s;
 	hits++;
+}
+
+static void *wait_for_it(void *set)
+{
+	int sig = 0;
+
+	return sigwait(set, &sig) ? NULL : (void *)(long)sig;
+}
+
+/* SIGSYS is blocked in all threads. */
+static void waited_for(const sigset_t *m)
+{
+	struct timespec none = {0}, some = {.tv_nsec = 50000000};
+	siginfo_t info = {0};
+	pthread_t t[2];
+	void *got[2];
+
+	FAILS(sigtimedwait(m, &info, &none), EAGAIN);
+	FAILS(sigtimedwait(m, &info, &some), EAGAIN);
+	WANT(raise(SIGSYS) == 0 && sigtimedwait(m, &info, &none) == SIGSYS && info.si_pid == getpid());
+	FAILS(sigtimedwait(m, NULL, &none), EAGAIN);
+	WANT(kill(getpid(), SIGSYS) == 0 && sigwaitinfo(m, &info) == SIGSYS && info.si_code == SI_USER);
+	for (int i = 0; i < 20; i++) {
+		pthread_create(&t[0], NULL, wait_for_it, (void *)m);
+		usleep(i * 500);
+		kill(getpid(), SIGSYS);
+		WANT(pthread_join(t[0], &got[0]) == 0 && (long)got[0] == SIGSYS);
+	}
+	pthread_create(&t[0], NULL, wait_for_it, (void *)m);
+	usleep(50000);
+	pthread_kill(t[0], SIGSYS);
+	WANT(pthread_join(t[0], &got[0]) == 0 && (long)got[0] == SIGSYS);
 }
 
 int main(void)
@@ -45,5 +78,9 @@ int main(void)
 	raise(SIGSYS);
 	WANT(hits == 0 && sigpending(&was) == 0 && sigismember(&was, SIGSYS));
 	WANT(sigprocmask(SIG_UNBLOCK, &m, NULL) == 0 && hits == 1);
+	section("waited for");
+	sigprocmask(SIG_BLOCK, &m, NULL);
+	waited_for(&m);
+	WANT(sigpending(&was) == 0 && !sigismember(&was, SIGSYS) && hits == 1);
 	return want_done();
 }
