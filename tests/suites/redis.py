@@ -109,7 +109,7 @@ class Verdicts(driver.Verdicts):
     def result(self, text, verdict, detail=""):
         text = re.sub(r" \(\d+ ms\)$", "", text)
         text = re.sub(r" in tests/\S+\.tcl$", "", text)
-        name = re.sub(r"(127.0.0.1:|#)\d+", r"\1N", " ".join(text.split()))
+        name = re.sub(r"(127\.0\.0\.1:|#|x = |CYCLE )\d+", r"\1N", " ".join(text.split()))
         if name not in self.last or self.WORST.index(verdict) > self.WORST.index(self.last[name]):
             self.add(name, verdict, detail)
 
