@@ -87,6 +87,7 @@ b=$("${tpm[@]}" counter cas)
 
 # --- enrolment ----------------------------------------------------------------------------------------------------------------------
 expect 'credential opened by its keys' 0 '^same key certificate' -- "${tpm[@]}" enrol
+expect 'credential with an RSA endorsement key' 0 '^same$' -- "${tpm[@]}" enrol-rsa
 expect 'credential not opened by another attestation key' 1 '' '^CRYPTO: .*another TPM or attestation key' -- "${tpm[@]}" enrol "$base/other-state"
 
 # --- the same TPM after a restart; another TPM ---------------------------------------------------------------------------------------

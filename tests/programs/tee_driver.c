@@ -8,6 +8,7 @@
  *							time than now; TEE_COLLATERAL: file with collateral
  *	seal LABEL FILE, unseal LABEL FILE		to standard output
  *	count LABEL, counter LABEL			one more; read
+ *	enrol-rsa					tpm: the same with an RSA endorsement key, as older TPMs have it
  *	enrol [OTHERDIR]				credential for this driver's keys, opened with this or the other one's
  *	extend PCR TEXT					tpm: extend with SHA-256 of TEXT
  *	forget INDEX					tpm: delete an NV index, as the owner can
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <tss2/tss2_mu.h>
 #include <unistd.h>
 #include "core/encode.h"
 #include "crypto/hash.h"
@@ -215,6 +217,76 @@ static int enrol(const char *other_dir)
 	return 0;
 }
 
+static TPM2B_PUBLIC rsa_ek_template(void)
+{
+	/* EK credential profile, template L-1 */
+	static const uint8_t policy[32] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,
+		0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1,
+		0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
+	TPM2B_PUBLIC p = {
+		.publicArea = {
+			.type = TPM2_ALG_RSA, .nameAlg = TPM2_ALG_SHA256, .objectAttributes = 0x000300b2}};
+	TPMS_RSA_PARMS *r = &p.publicArea.parameters.rsaDetail;
+
+	p.publicArea.authPolicy.size = sizeof(policy);
+	memcpy(p.publicArea.authPolicy.buffer, policy, sizeof(policy));
+	r->symmetric.algorithm = TPM2_ALG_AES;
+	r->symmetric.keyBits.aes = 128;
+	r->symmetric.mode.aes = TPM2_ALG_CFB;
+	r->scheme.scheme = TPM2_ALG_NULL;
+	r->keyBits = 2048;
+	p.publicArea.unique.rsa.size = 256;
+	return p;
+}
+
+/* The storage key stands for the attestation key: a credential names any object. */
+static int enrol_rsa(void)
+{
+	static const TPM2B_SENSITIVE_CREATE sensitive;
+	static const TPM2B_DATA outside;
+	static const TPML_PCR_SELECTION no_pcrs;
+	const TPM2B_PUBLIC template = rsa_ek_template();
+	uint8_t credential[32] = {0x42, 0x43}, ek_bytes[2048], key_bytes[2048], id_bytes[2048];
+	TPM2B_PUBLIC *ek_public = NULL, *key_public = NULL;
+	TPM2B_ID_OBJECT id_object = {0};
+	TPM2B_ENCRYPTED_SECRET encrypted = {0};
+	TPM2B_DIGEST *opened = NULL;
+	ESYS_TR ek, key, session;
+	struct tpm_device d;
+	struct buf id, secret;
+	size_t n = 0, m = 0, a = 0, b = 0;
+
+	buf_init(&id, sizeof(id_bytes));
+	buf_init(&secret, 4096);
+	if (tpm_device_open(&d, &err) < 0 ||
+		Esys_CreatePrimary(d.esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+			ESYS_TR_NONE, &sensitive, &template, &outside, &no_pcrs, &ek, &ek_public, NULL, NULL,
+			NULL) != TSS2_RC_SUCCESS)
+		return 1;
+	tpm_device_keep(&d, ek);
+	if (tpm_storage_key(&d, &key, &err) < 0 ||
+		Esys_ReadPublic(d.esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &key_public, NULL,
+			NULL) != TSS2_RC_SUCCESS ||
+		Tss2_MU_TPMT_PUBLIC_Marshal(&ek_public->publicArea, ek_bytes, sizeof(ek_bytes), &n) !=
+			TSS2_RC_SUCCESS ||
+		Tss2_MU_TPMT_PUBLIC_Marshal(&key_public->publicArea, key_bytes, sizeof(key_bytes), &m) !=
+			TSS2_RC_SUCCESS ||
+		tpm_credential_make((struct bytes){ek_bytes, n}, (struct bytes){key_bytes, m}, credential,
+			sizeof(credential), &id, &secret, &err) < 0 ||
+		Tss2_MU_TPM2B_ID_OBJECT_Unmarshal(id.data, id.len, &a, &id_object) != TSS2_RC_SUCCESS ||
+		Tss2_MU_TPM2B_ENCRYPTED_SECRET_Unmarshal(secret.data, secret.len, &b, &encrypted) !=
+			TSS2_RC_SUCCESS ||
+		tpm_endorsement_session(&d, &session, &err) < 0 ||
+		Esys_ActivateCredential(d.esys, key, ek, ESYS_TR_PASSWORD, session, ESYS_TR_NONE, &id_object,
+			&encrypted, &opened) != TSS2_RC_SUCCESS)
+		return failed();
+	puts(opened->size == sizeof(credential) && memcmp(opened->buffer, credential, opened->size) == 0
+			? "same"
+			: "another");
+	tpm_device_close(&d);
+	return 0;
+}
+
 static int extend(const char *pcr, const char *text)
 {
 	TPML_DIGEST_VALUES values = {.count = 1};
@@ -282,6 +354,8 @@ int main(int argc, char **argv)
 		return extend(argv[4], argv[5]);
 	if (strcmp(argv[3], "forget") == 0 && argc == 5)
 		return forget(argv[4]);
+	if (strcmp(argv[3], "enrol-rsa") == 0)
+		return enrol_rsa();
 	if (ops->open(argv[2], &tee, &err) < 0)
 		return failed();
 	rc = command(argc - 3, argv + 3);
