@@ -154,6 +154,7 @@ static int verify(struct work *w, struct verdict *v, struct error *err)
 		x509_key_hash(w->chain.cert[0], v->platform, err) < 0)
 		return -1;
 	w->platform.pce_svn = w->platform.pck.pce_svn;
+	memcpy(w->platform.qe_id, w->q.header->user_data, sizeof(w->platform.qe_id));
 	w->platform.qe_svn = intel_u16(w->q.qe_report->isv_svn);
 	memcpy(v->report_data, report_data, REPORT_DATA_LEN);
 	v->tee = w->tee;

@@ -13,6 +13,7 @@
 struct intel_platform {
 	struct intel_pck pck;
 	uint16_t pce_svn, qe_svn;
+	uint8_t qe_id[16]; /* from the quote's header */
 	uint32_t tcb_evaluation_number;
 	enum tcb_status qe_status, module_status;
 };

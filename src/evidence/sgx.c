@@ -19,6 +19,7 @@ static void fill_detail(
 	memcpy(d->isv_family_id, r->isv_family_id, sizeof(d->isv_family_id));
 	memcpy(d->fmspc, platform->pck.fmspc, sizeof(d->fmspc));
 	memcpy(d->pce_id, platform->pck.pce_id, sizeof(d->pce_id));
+	memcpy(d->qe_id, platform->qe_id, sizeof(d->qe_id));
 	d->misc_select = intel_u32(r->misc_select);
 	d->config_svn = intel_u16(r->config_svn);
 	d->pce_svn = platform->pce_svn;
@@ -79,6 +80,7 @@ int sgx_describe(const struct verdict *v, json_t *into)
 
 	return intel_platform_describe(d->fmspc, d->pce_id, d->pce_svn, d->qe_svn, d->tcb_evaluation_number,
 		       d->qe_status, into) |
+	       json_set_hex(into, "qe_id", d->qe_id, 16) |
 	       json_set_hex(into, "attributes", d->attributes, 16) |
 	       json_set_hex(into, "cpu_svn", d->cpu_svn, 16) |
 	       json_object_set_new(into, "misc_select", json_integer(d->misc_select)) |

@@ -35,6 +35,7 @@ static void fill_detail(
 	}
 	memcpy(d->fmspc, platform->pck.fmspc, sizeof(d->fmspc));
 	memcpy(d->pce_id, platform->pck.pce_id, sizeof(d->pce_id));
+	memcpy(d->qe_id, platform->qe_id, sizeof(d->qe_id));
 	d->pce_svn = platform->pce_svn;
 	d->qe_svn = platform->qe_svn;
 	d->tcb_evaluation_number = platform->tcb_evaluation_number;
@@ -114,6 +115,7 @@ int tdx_describe(const struct verdict *v, json_t *into)
 	int rc = intel_platform_describe(d->fmspc, d->pce_id, d->pce_svn, d->qe_svn, d->tcb_evaluation_number,
 			 d->qe_status, into) |
 		 json_object_set_new(into, "module_status", json_string(tcb_status_name(d->module_status))) |
+		 json_set_hex(into, "qe_id", d->qe_id, 16) |
 		 json_set_hex(into, "tee_tcb_svn", d->tee_tcb_svn, 16) |
 		 json_set_hex(into, "mrseam", d->mr_seam, 48) |
 		 json_set_hex(into, "mrsignerseam", d->mr_signer_seam, 48) |

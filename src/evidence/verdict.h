@@ -38,6 +38,7 @@ struct sgx_detail {
 	uint32_t misc_select;
 	uint16_t config_svn, pce_svn, qe_svn;
 	uint8_t fmspc[6], pce_id[2];
+	uint8_t qe_id[16]; /* id of the platform's quoting enclave */
 	uint32_t tcb_evaluation_number; /* of the TCB info that was used */
 	enum tcb_status qe_status;
 };
@@ -49,7 +50,7 @@ struct tdx_detail {
 	bool v1_5; /* the two fields of TD 1.5 reports are there */
 	uint8_t tee_tcb_svn2[16], mr_service_td[48];
 	uint16_t pce_svn, qe_svn;
-	uint8_t fmspc[6], pce_id[2];
+	uint8_t fmspc[6], pce_id[2], qe_id[16];
 	uint32_t tcb_evaluation_number;
 	enum tcb_status qe_status, module_status;
 };

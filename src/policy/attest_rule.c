@@ -14,9 +14,19 @@ const char *attest_mode_name(enum attest_mode m)
 
 static const struct key_rule factor_keys[] = {
 	{"mrenclave", KEY_OK, 0},
-	{"signer", KEY_UNSUPPORTED, 0},
+	{"signer", KEY_OK, 0},
 	{NULL, KEY_OK, 0},
 };
+
+static const struct key_rule signer_keys[] = {
+	{"mrsigner", KEY_OK, 0},
+	{"isvprodid", KEY_OK, 0},
+	{"isvsvn", KEY_OK, 0},
+	{"isvsvn_min", KEY_OK, 0},
+	{"isvsvn_max", KEY_OK, 0},
+	{NULL, KEY_OK, 0},
+};
+#define ISV_MAX 0xffff
 
 static void add_measurement(struct parse *p, const struct ynode *n, struct attest_alternative *a)
 {
@@ -45,6 +55,37 @@ static void read_measurements(struct parse *p, const struct ynode *n, struct att
 		add_measurement(p, n->items[i], a);
 }
 
+static void read_signer(struct parse *p, const struct ynode *n, struct attest_alternative *a)
+{
+	const struct ynode *signer, *product, *svn = ynode_get(n, "isvsvn"),
+					      *min = ynode_get(n, "isvsvn_min"),
+					      *max = ynode_get(n, "isvsvn_max");
+
+	if (refuse_template(p, n, "attestation") || !want_map(p, n))
+		return;
+	keys_check(p, n, signer_keys);
+	a->has_signer = true;
+	a->isvsvn_max = ISV_MAX;
+	signer = want_key(p, n, "mrsigner");
+	product = want_key(p, n, "isvprodid");
+	if (signer && !refuse_template(p, signer, "attestation"))
+		(void)want_hex(p, signer, a->mrsigner, sizeof a->mrsigner);
+	if (product)
+		(void)want_uint(p, product, 0, ISV_MAX, &a->isvprodid);
+	if (svn && (min || max)) {
+		ynode_diag_key(p->d, svn, "E-CONFLICT", "isvsvn beside isvsvn_min or isvsvn_max; keep one");
+		return;
+	}
+	if (svn && want_uint(p, svn, 0, ISV_MAX, &a->isvsvn_min))
+		a->isvsvn_max = a->isvsvn_min;
+	if (min)
+		(void)want_uint(p, min, 0, ISV_MAX, &a->isvsvn_min);
+	if (max && want_uint(p, max, 0, ISV_MAX, &a->isvsvn_max) && a->isvsvn_min > a->isvsvn_max)
+		ynode_diag(p->d, max, "E-VALUE",
+			"isvsvn_min %u is above isvsvn_max %u; nothing could match it", a->isvsvn_min,
+			a->isvsvn_max);
+}
+
 static struct attest_alternative *add_alternative(struct parse *p, struct service *s)
 {
 	size_t count = s->attestation_count;
@@ -71,6 +112,43 @@ static void read_alternative(struct parse *p, const struct ynode *n, struct serv
 	a = add_alternative(p, s);
 	if (a && ynode_get(n, "mrenclave"))
 		read_measurements(p, ynode_get(n, "mrenclave"), a);
+	if (a && ynode_get(n, "signer"))
+		read_signer(p, ynode_get(n, "signer"), a);
+}
+
+#define QE_ID_WORD "INTEL_QE_ID:"
+
+static void read_platform(struct parse *p, const struct ynode *n, struct service *s)
+{
+	struct attest_platform one = {.qe_id = false}, *list;
+	size_t count = s->platform_count, word = strlen(QE_ID_WORD);
+
+	if (refuse_template(p, n, "platforms") || !want_text(p, n, false))
+		return;
+	one.qe_id = n->len > word && memcmp(n->text, QE_ID_WORD, word) == 0;
+	if (one.qe_id ? hex_decode(n->text + word, n->len - word, one.id, 16) < 0
+		      : hex_decode(n->text, n->len, one.id, sizeof one.id) < 0) {
+		ynode_diag(p->d, n, "E-VALUE",
+			"a platform is wanted: " QE_ID_WORD
+			" and 32 hex digits, or 64 hex digits, the hash of its key");
+		return;
+	}
+	list = parse_grow(p, s->platforms, &count, sizeof *list);
+	if (!list)
+		return;
+	list[count - 1] = one;
+	s->platforms = list;
+	s->platform_count = count;
+}
+
+void read_platforms(struct parse *p, const struct ynode *n, struct service *ret)
+{
+	if (!n || refuse_template(p, n, "platforms") || !want_list(p, n))
+		return;
+	if (n->count == 0)
+		ynode_diag(p->d, n, "E-VALUE", "the list of platforms is empty; nothing could match it");
+	for (size_t i = 0; i < n->count; i++)
+		read_platform(p, n->items[i], ret);
 }
 
 void read_attestation(struct parse *p, const struct ynode *service, struct service *ret)
@@ -125,28 +203,89 @@ static const struct key_rule attestation_keys[] = {
 	{NULL, KEY_OK, 0},
 };
 
+/* Those that this version can meet come first, in the order of attest_tolerance_name. */
 static const char *const tolerances[] = {"debug-mode", "hyperthreading", "insecure-igpu", "aepic-leak",
 	"software-hardening-needed", "insecure-configuration", "outdated-tcb", "maa-managed-tcb",
 	"local-attestation-trust-cas-tcb", NULL};
 
+const char *attest_tolerance_name(unsigned int bit)
+{
+	return bit < ATTEST_TOLERANCES ? tolerances[bit] : NULL;
+}
+
+static void read_tolerate(struct parse *p, const struct ynode *n)
+{
+	if (!n || refuse_template(p, n, "tolerate") || !want_list(p, n))
+		return;
+	for (size_t i = 0; i < n->count; i++) {
+		int word = want_word(p, n->items[i], tolerances);
+
+		if (word >= ATTEST_TOLERANCES)
+			unsupported(p, n->items[i], tolerances[word]);
+		else if (word >= 0)
+			p->s->tolerate |= 1u << word;
+	}
+	if (p->s->tolerate & 1)
+		ynode_diag(p->d, n, "W-DEBUG",
+			"debug-mode is tolerated: the host can read the memory of such programs, their "
+			"secrets "
+			"included");
+}
+
+static void add_advisory(struct parse *p, const struct ynode *n)
+{
+	static const char prefix[] = "INTEL-SA-";
+	size_t count = p->s->ignore_count, at = 0;
+	char **list, *name;
+
+	if (refuse_template(p, n, "ignore_advisories") || !want_text(p, n, false))
+		return;
+	if (n->len != sizeof prefix - 1 + 5 || memcmp(n->text, prefix, sizeof prefix - 1) != 0 ||
+		strspn(n->text + sizeof prefix - 1, "0123456789") != 5) {
+		ynode_diag(p->d, n, "E-VALUE", "an advisory is wanted: INTEL-SA- and five digits");
+		return;
+	}
+	while (at < count && strcmp(p->s->ignore_advisories[at], n->text) < 0)
+		at++;
+	if (at < count && strcmp(p->s->ignore_advisories[at], n->text) == 0)
+		return;
+	name = parse_strdup(p, n->text, n->len);
+	list = name ? parse_grow(p, p->s->ignore_advisories, &count, sizeof *list) : NULL;
+	if (!list) {
+		free(name);
+		return;
+	}
+	memmove(list + at + 1, list + at, (count - 1 - at) * sizeof *list);
+	list[at] = name;
+	p->s->ignore_advisories = list;
+	p->s->ignore_count = count;
+}
+
+static void read_ignore(struct parse *p, const struct ynode *n)
+{
+	if (!n || refuse_template(p, n, "ignore_advisories"))
+		return;
+	if (n->kind == YNODE_SCALAR && text_is(n, "*")) {
+		p->s->ignore_all = true;
+		ynode_diag(p->d, n, "W-ADVISORY",
+			"\"*\" counts for debug and simulated evidence only; name the advisories that "
+			"production "
+			"may ignore");
+		return;
+	}
+	if (!want_list(p, n))
+		return;
+	for (size_t i = 0; i < n->count; i++)
+		add_advisory(p, n->items[i]);
+}
+
 /* false and the empty list are the defaults of these keys; anything more is a demand that this version cannot meet. */
-static void only_default_list(
-	struct parse *p, const struct ynode *map, const char *key, const char *const *words)
+static void only_default_list(struct parse *p, const struct ynode *map, const char *key)
 {
 	const struct ynode *n = ynode_get(map, key);
 
-	if (!n || refuse_template(p, n, key))
-		return;
-	if (!words && n->kind == YNODE_SCALAR && text_is(n, "*")) {
+	if (n && !refuse_template(p, n, key) && want_list(p, n) && n->count > 0)
 		unsupported(p, n, key);
-		return;
-	}
-	if (!want_list(p, n) || n->count == 0)
-		return;
-	for (size_t i = 0; words && i < n->count; i++)
-		if (want_word(p, n->items[i], words) < 0)
-			return;
-	unsupported(p, n, key);
 }
 
 static void only_default_bool(struct parse *p, const struct ynode *map, const char *key)
@@ -190,9 +329,9 @@ void read_security(struct parse *p, const struct ynode *n)
 	if (!a || refuse_template(p, a, "security") || !want_map(p, a))
 		return;
 	keys_check(p, a, attestation_keys);
-	only_default_list(p, a, "tolerate", tolerances);
-	only_default_list(p, a, "ignore_advisories", NULL);
-	only_default_list(p, a, "trusted_scone_qe_pubkeys", NULL);
+	read_tolerate(p, ynode_get(a, "tolerate"));
+	read_ignore(p, ynode_get(a, "ignore_advisories"));
+	only_default_list(p, a, "trusted_scone_qe_pubkeys");
 	only_default_bool(p, a, "must_be_sgx_local");
 	url = ynode_get(a, "url");
 	if (url && !ynode_null(url))
@@ -200,71 +339,4 @@ void read_security(struct parse *p, const struct ynode *n)
 	mode = ynode_get(a, "mode");
 	if (mode)
 		read_mode(p, mode);
-}
-
-#define WANTED_SHOWN 6
-
-static int refuse_measurement(
-	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err)
-{
-	char seen[65], digits[65];
-	size_t total = 0;
-	struct buf wanted;
-
-	buf_init(&wanted, 4096);
-	for (size_t i = 0; i < svc->attestation_count; i++) {
-		for (size_t k = 0; k < svc->attestation[i].mrenclave_count; k++) {
-			if (total++ >= WANTED_SHOWN)
-				continue;
-			hex_encode(svc->attestation[i].mrenclave[k], 32, digits);
-			buf_printf(&wanted, "%s%s", total > 1 ? " or " : "", digits);
-		}
-	}
-	if (total > WANTED_SHOWN)
-		buf_printf(&wanted, " or one of %zu more", total - WANTED_SHOWN);
-	if (total == 0)
-		buf_puts(&wanted, "nothing (the service lists no measurement)");
-	hex_encode(v->measurement, 32, seen);
-	error_set(err, ERR_ATTEST, "measurement: %s/%s: seen %s, wanted %s", s->name, svc->name, seen,
-		buf_cstr(&wanted));
-	buf_free(&wanted);
-	return -1;
-}
-
-static bool measurement_listed(const struct service *svc, const struct verdict *v)
-{
-	for (size_t i = 0; i < svc->attestation_count; i++)
-		for (size_t k = 0; k < svc->attestation[i].mrenclave_count; k++)
-			if (secret_equal(svc->attestation[i].mrenclave[k], v->measurement, 32))
-				return true;
-	return false;
-}
-
-int attest_rule_check(
-	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err)
-{
-	bool simulated = v->simulated || v->tee == TEE_SIM;
-
-	if (s->mode == MODE_NONE)
-		return 0;
-	if (v->tee == TEE_NONE)
-		return error_set(err, ERR_ATTEST, "mode: %s/%s: seen no evidence, mode %s wants it", s->name,
-			svc->name, attest_mode_name(s->mode));
-	if (simulated && s->mode != MODE_SIMULATION)
-		return error_set(err, ERR_ATTEST,
-			"mode: %s/%s: seen simulated evidence (%s), mode %s wants evidence of hardware. "
-			"`security: {attestation: {mode: simulation}}` in "
-			"the session would permit it, and gives up protection from the host: whoever is root "
-			"there can make such evidence for any "
-			"code and read the program's memory, its secrets included",
-			s->name, svc->name, tee_type_name(v->tee), attest_mode_name(s->mode));
-	if (v->debug)
-		return error_set(err, ERR_ATTEST,
-			"debug: %s/%s: seen evidence of a debug environment (%s), which the host can "
-			"inspect; wanted one without debug. No setting of "
-			"this version permits it",
-			s->name, svc->name, tee_type_name(v->tee));
-	if (!measurement_listed(svc, v))
-		return refuse_measurement(s, svc, v, err);
-	return 0;
 }

@@ -234,6 +234,78 @@ static void put_secret(struct buf *b, const struct secret_spec *s)
 	buf_putc(b, '}');
 }
 
+static void put_number(struct buf *b, const char *key, uint32_t v)
+{
+	put_key(b, key);
+	buf_printf(b, "%u", v);
+}
+
+static void put_measurements(struct buf *b, const struct attest_alternative *a)
+{
+	put_key(b, "mrenclave");
+	buf_putc(b, '[');
+	for (size_t k = 0; k < a->mrenclave_count; k++) {
+		put_comma(b);
+		put_hex(b, a->mrenclave[k], 32);
+	}
+	buf_putc(b, ']');
+}
+
+static void put_signer(struct buf *b, const struct attest_alternative *a)
+{
+	put_key(b, "signer");
+	buf_putc(b, '{');
+	put_number(b, "isvprodid", a->isvprodid);
+	put_number(b, "isvsvn_max", a->isvsvn_max);
+	put_number(b, "isvsvn_min", a->isvsvn_min);
+	put_key(b, "mrsigner");
+	put_hex(b, a->mrsigner, sizeof a->mrsigner);
+	buf_putc(b, '}');
+}
+
+static void put_platforms(struct buf *b, const struct service *s)
+{
+	put_key(b, "platforms");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < s->platform_count; i++) {
+		put_comma(b);
+		put_hex(b, s->platforms[i].id, s->platforms[i].qe_id ? 16 : 32);
+	}
+	buf_putc(b, ']');
+}
+
+/* What is not the default: hardware, nothing tolerated. */
+static void put_security(struct buf *b, const struct session *s)
+{
+	put_key(b, "security");
+	buf_puts(b, "{\"attestation\":{");
+	if (s->ignore_all) {
+		put_text(b, "ignore_advisories", "*");
+	} else if (s->ignore_count) {
+		put_key(b, "ignore_advisories");
+		buf_putc(b, '[');
+		for (size_t i = 0; i < s->ignore_count; i++) {
+			put_comma(b);
+			put_string(b, s->ignore_advisories[i], strlen(s->ignore_advisories[i]));
+		}
+		buf_putc(b, ']');
+	}
+	if (s->mode != MODE_HARDWARE)
+		put_text(b, "mode", attest_mode_name(s->mode));
+	if (s->tolerate) {
+		put_key(b, "tolerate");
+		buf_putc(b, '[');
+		for (unsigned int i = 0; i < ATTEST_TOLERANCES; i++) {
+			if (!(s->tolerate & 1u << i))
+				continue;
+			put_comma(b);
+			put_string(b, attest_tolerance_name(i), strlen(attest_tolerance_name(i)));
+		}
+		buf_putc(b, ']');
+	}
+	buf_puts(b, "}}");
+}
+
 static void put_attestation(struct buf *b, const struct service *s)
 {
 	put_key(b, "attestation");
@@ -241,13 +313,11 @@ static void put_attestation(struct buf *b, const struct service *s)
 	for (size_t i = 0; i < s->attestation_count; i++) {
 		put_comma(b);
 		buf_putc(b, '{');
-		put_key(b, "mrenclave");
-		buf_putc(b, '[');
-		for (size_t k = 0; k < s->attestation[i].mrenclave_count; k++) {
-			put_comma(b);
-			put_hex(b, s->attestation[i].mrenclave[k], 32);
-		}
-		buf_puts(b, "]}");
+		if (s->attestation[i].mrenclave_count)
+			put_measurements(b, &s->attestation[i]);
+		if (s->attestation[i].has_signer)
+			put_signer(b, &s->attestation[i]);
+		buf_putc(b, '}');
 	}
 	buf_putc(b, ']');
 }
@@ -325,6 +395,8 @@ static int put_service(struct buf *b, const struct service *s)
 	if (s->image_name)
 		put_text(b, "image_name", s->image_name);
 	put_text(b, "name", s->name);
+	if (s->platform_count)
+		put_platforms(b, s);
 	if (strcmp(s->pwd, "/"))
 		put_text(b, "pwd", s->pwd);
 	buf_putc(b, '}');
@@ -363,12 +435,8 @@ static int put_session(struct buf *b, const struct session *s, const uint8_t cre
 			put_secret(b, &s->secrets[i]);
 		buf_putc(b, ']');
 	}
-	if (s->mode != MODE_HARDWARE) {
-		put_key(b, "security");
-		buf_puts(b, "{\"attestation\":{");
-		put_text(b, "mode", attest_mode_name(s->mode));
-		buf_puts(b, "}}");
-	}
+	if (s->mode != MODE_HARDWARE || s->tolerate || s->ignore_count || s->ignore_all)
+		put_security(b, s);
 	if (s->service_count) {
 		put_key(b, "services");
 		buf_putc(b, '[');

@@ -93,6 +93,7 @@ void image_clear(struct image *i);
 void read_services(struct parse *p, const struct ynode *n);
 void service_clear(struct service *s);
 void read_attestation(struct parse *p, const struct ynode *service, struct service *ret);
+void read_platforms(struct parse *p, const struct ynode *n, struct service *ret);
 void read_access(struct parse *p, const struct ynode *n);
 void access_rule_clear(struct access_rule *r);
 void read_security(struct parse *p, const struct ynode *n);

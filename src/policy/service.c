@@ -17,7 +17,7 @@ static const struct key_rule service_keys[] = {
 	{"mrenclaves", KEY_OK, 0},
 	{"code", KEY_OK, 0},
 	{"persistency", KEY_OK, 0},
-	{"platforms", KEY_UNSUPPORTED, 7},
+	{"platforms", KEY_OK, 7},
 	{"fspf_path", KEY_UNSUPPORTED, 0},
 	{"fspf_key", KEY_UNSUPPORTED, 0},
 	{"fspf_tag", KEY_UNSUPPORTED, 0},
@@ -292,6 +292,7 @@ static void read_service(struct parse *p, const struct ynode *n)
 	if ((v = ynode_get(n, "persistency")) && !text_is(v, "None"))
 		ynode_diag(p->d, v, "E-VALUE", "%s; None is the only value there is", show(v).s);
 	read_attestation(p, n, s);
+	read_platforms(p, ynode_get(n, "platforms"), s);
 }
 
 void read_services(struct parse *p, const struct ynode *n)
@@ -313,6 +314,7 @@ void service_clear(struct service *s)
 	for (size_t i = 0; i < s->attestation_count; i++)
 		free(s->attestation[i].mrenclave);
 	free(s->attestation);
+	free(s->platforms);
 	free(s->argv);
 	free(s->env);
 	free(s->image_name);

@@ -236,6 +236,9 @@ void session_free(struct session *s)
 	free(s->services);
 	free(s->secrets);
 	free(s->images);
+	for (size_t i = 0; i < s->ignore_count; i++)
+		free(s->ignore_advisories[i]);
+	free(s->ignore_advisories);
 	free(s->creator_pem);
 	free(s->version);
 	free(s->name);

@@ -78,10 +78,22 @@ bool secret_is_exported(
 /* The common name that a generated certificate gets: as written, else the first DNS name, else the secret's name, as far as 64 characters go. */
 void secret_common_name(const struct secret_spec *s, char ret[X509_COMMON_NAME_MAX + 1]);
 
-struct attest_alternative {
-	uint8_t (*mrenclave)[32]; /* any one of them */
+struct attest_alternative { /* AND */
+	uint8_t (*mrenclave)[32]; /* any one of them; count 0: no such factor */
 	size_t mrenclave_count;
+	bool has_signer;
+	uint8_t mrsigner[32];
+	uint32_t isvprodid, isvsvn_min, isvsvn_max;
 };
+
+struct attest_platform {
+	bool qe_id; /* the first 16 bytes are the id of a quoting enclave; else the key hash of a platform */
+	uint8_t id[32];
+};
+
+/* Words of security.attestation.tolerate, by bit: 0 debug-mode, 1 hyperthreading, … in the order of attest_tolerance_name. */
+#define ATTEST_TOLERANCES 7
+const char *attest_tolerance_name(unsigned int bit);
 
 struct session_arg { /* a command word: text (may hold templates), or the host's argument N */
 	char *text;
@@ -104,6 +116,8 @@ struct service {
 	char *image_name; /* or NULL */
 	struct attest_alternative *attestation; /* OR */
 	size_t attestation_count;
+	struct attest_platform *platforms; /* any one of them; count 0: any platform */
+	size_t platform_count;
 	bool allow_unmeasured; /* ext 14.5: map and execute code that is not in the manifest */
 	bool allow_generated; /* ext 14.5: make anonymous or writable memory executable */
 };
@@ -152,6 +166,10 @@ struct session {
 	size_t image_count;
 	struct access_rule read, update, create_sessions, list_sessions;
 	enum attest_mode mode;
+	uint32_t tolerate; /* bit n: attest_tolerance_name(n) */
+	char **ignore_advisories; /* sorted, each once */
+	size_t ignore_count;
+	bool ignore_all; /* "*": counts for debug and simulated evidence only */
 };
 
 /* Parse and validate. 0: *ret is owned by the caller and d may hold warnings. -1: d holds at least one error. */
@@ -172,7 +190,8 @@ enum access_op { OP_READ, OP_UPDATE, OP_CREATE_SESSIONS, OP_LIST_SESSIONS };
 MUST_USE int session_access(const struct session *s, enum access_op op, const uint8_t creator[32],
 	const uint8_t *caller, struct error *err);
 
-/* Does the verdict satisfy mode and attestation of the service? 0, or -1 with ERR_ATTEST: check, value seen, value wanted. */
+/* Does the verdict satisfy mode, tolerate, ignore_advisories, platforms and attestation of the service? 0, or -1 with ERR_ATTEST: check (its name in
+ * err->check), value seen, value wanted. */
 MUST_USE int attest_rule_check(
 	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err);
 

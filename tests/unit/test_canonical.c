@@ -142,6 +142,10 @@ static void formatting_and_spelt_out_defaults_do_not_count(void **state)
 		{HEAD "access_policy: {read: ANY}\n",
 			HEAD "access_policy: {read: [ANY], list_sessions: ANY}\n"},
 		{HEAD, HEAD "security: {attestation: {mode: hardware, tolerate: []}}\n"},
+		{HEAD "security: {attestation: {tolerate: [outdated-tcb, debug-mode], ignore_advisories: "
+		      "[INTEL-SA-00002, INTEL-SA-00001]}}\n",
+			HEAD "security: {attestation: {ignore_advisories: [INTEL-SA-00001, INTEL-SA-00002, "
+			     "INTEL-SA-00001], tolerate: [debug-mode, outdated-tcb]}}\n"},
 		{SERVICE, HEAD "services: [{name: s, command: [a, b c], environment: {Y: 2, X: 1}, "
 			       "mrenclaves: [" HEX64_LOWER "]}]\n"},
 		{SERVICE, HEAD "services: [{name: s, command: [a, b c], environment: {Y: 2, X: 1}, "
@@ -172,6 +176,22 @@ static const char *const different[] = {
 	"version: 0.3.12\nname: n\n",
 	"version: \"0.3\"\nname: m\n",
 	HEAD "predecessor: " HEX64 "\n",
+	HEAD "security: {attestation: {tolerate: [debug-mode]}}\n",
+	HEAD "security: {attestation: {tolerate: [hyperthreading]}}\n",
+	HEAD "security: {attestation: {tolerate: [outdated-tcb]}}\n",
+	HEAD "security: {attestation: {ignore_advisories: [INTEL-SA-00001]}}\n",
+	HEAD "security: {attestation: {ignore_advisories: [INTEL-SA-00002]}}\n",
+	HEAD "security: {attestation: {ignore_advisories: '*'}}\n",
+	HEAD "services: [{name: s, platforms: [" HEX64 "], attestation: {mrenclave: " HEX64 "}}]\n",
+	HEAD "services: [{name: s, platforms: ['INTEL_QE_ID:0011223344556677001122334455667f'], attestation: "
+	     "{mrenclave: " HEX64 "}}]\n",
+	HEAD "services: [{name: s, attestation: {signer: {mrsigner: " HEX64 ", isvprodid: 1}}}]\n",
+	HEAD "services: [{name: s, attestation: {signer: {mrsigner: " HEX64 ", isvprodid: 2}}}]\n",
+	HEAD "services: [{name: s, attestation: {signer: {mrsigner: " HEX64 ", isvprodid: 2, isvsvn: 3}}}]\n",
+	HEAD "services: [{name: s, attestation: {signer: {mrsigner: " HEX64
+	     ", isvprodid: 2, isvsvn_min: 3}}}]\n",
+	HEAD "services: [{name: s, attestation: {mrenclave: " HEX64 ", signer: {mrsigner: " HEX64
+	     ", isvprodid: 2}}}]\n",
 	HEAD "salt: 000102030405060708090a0b0c0d0e0f\n",
 	HEAD "salt: 000102030405060708090a0b0c0d0e0e\n",
 	HEAD "security: {attestation: {mode: simulation}}\n",
