@@ -1,5 +1,6 @@
 #!/bin/bash
 # scone volume: what goes into a volume comes out again, what is changed is refused, what is stopped goes on.
+# LONG=1000000 tests/e2e/cli_volume.sh: with a tree of so many small files, too.
 # shellcheck disable=SC2016 # expressions for other shells
 set -uo pipefail
 
@@ -185,6 +186,24 @@ for real in /usr/share/doc /etc; do
 	same "$real comes back as it was" "$real" "$n-out"
 	rm -rf "$n-volume" "$n-out"
 done
+
+if [[ -n ${LONG:-} ]]; then
+	limit=7200
+	python3 - "$LONG" <<'END'
+import os, sys
+for i in range(int(sys.argv[1])):
+    if i % 1000 == 0:
+        os.makedirs(f"many/{i // 1000}")
+    with open(f"many/{i // 1000}/file-{i}", "w") as f:
+        f.write(f"{i}\n" * (i % 50))
+END
+	expect "encrypt $LONG files" 0 'entries' -- "${volume[@]}" encrypt many many-volume "${key[@]}"
+	expect "verify $LONG files" 0 '^verified' -- "${volume[@]}" verify many-volume "${key[@]}"
+	expect "decrypt $LONG files" 0 'entries' -- "${volume[@]}" decrypt many-volume many-out "${key[@]}"
+	same "$LONG files come back as they were" many many-out
+	rm -rf many many-out many-volume
+	limit=60
+fi
 
 # --- stopped, and killed ------------------------------------------------------------------------------------------------------------
 
