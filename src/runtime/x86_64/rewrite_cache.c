@@ -105,7 +105,7 @@ static int chunk_is_worthwhile(struct elf_ranges *e, const struct elf_segment *s
 	}
 }
 
-#define CHUNK (1u << 20)
+#define CHUNK (1u << 17)
 
 /* Most code holds no system call. Finding that out in pieces that stay in the cache is several times cheaper than reading it all into
  * memory of its own. 1, 0 or an error. */

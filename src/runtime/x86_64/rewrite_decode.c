@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/x86_64/rewrite_length.h"
 
 /* Capstone prints every instruction it decodes; the text is not wanted here, and printing is a third of the time. */
 static int print_nothing(char *str, size_t size, const char *format, va_list ap)
@@ -25,23 +26,23 @@ static void library_setup(void)
 	cs_option(0, CS_OPT_MEM, (size_t)&mem);
 }
 
-int decoder_open(struct decoder *d)
+void decoder_open(struct decoder *d)
 {
 	*d = (struct decoder){.budget = DECODE_BUDGET};
 	pthread_once(&library_once, library_setup);
-	if (cs_open(CS_ARCH_X86, CS_MODE_64, &d->quick) != CS_ERR_OK)
-		return -ENOMEM;
-	if (cs_open(CS_ARCH_X86, CS_MODE_64, &d->full) != CS_ERR_OK)
-		goto fail;
-	if (cs_option(d->full, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK)
-		goto fail;
-	d->quick_insn = cs_malloc(d->quick);
-	d->full_insn = cs_malloc(d->full);
-	if (d->quick_insn && d->full_insn)
-		return 0;
-fail:
-	decoder_close(d);
-	return -ENOMEM;
+}
+
+/* Most code needs no Capstone, and opening it costs as much as hundreds of instructions. False: no memory. */
+static bool ready(csh *handle, cs_insn **insn, bool details)
+{
+	if (*insn)
+		return true;
+	if (!*handle && cs_open(CS_ARCH_X86, CS_MODE_64, handle) != CS_ERR_OK)
+		return false;
+	if (details && cs_option(*handle, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK)
+		return false;
+	*insn = cs_malloc(*handle);
+	return *insn != NULL;
 }
 
 void decoder_close(struct decoder *d)
@@ -211,6 +212,21 @@ static int function_grow(struct function *f)
 	return 0;
 }
 
+/* Go on behind the instruction at *p: by the table, or by Capstone for what is not in it. */
+static bool next_insn(struct decoder *d, const uint8_t **p, size_t *left, uint64_t *address)
+{
+	const uint8_t *at = *p;
+	size_t n = insn_length(at, *left);
+
+	if (n == 0)
+		return ready(&d->quick, &d->quick_insn, false) &&
+		       cs_disasm_iter(d->quick, p, left, address, d->quick_insn) && *p > at && *p - at <= 15;
+	*p += n;
+	*left -= n;
+	*address += n;
+	return true;
+}
+
 int function_decode(struct function *f, struct decoder *d, const uint8_t *text, size_t upto)
 {
 	const uint8_t *p = text + f->done;
@@ -224,8 +240,7 @@ int function_decode(struct function *f, struct decoder *d, const uint8_t *text, 
 		const uint8_t *at = p;
 		bool narrow;
 
-		if (d->budget < 16 || !cs_disasm_iter(d->quick, &p, &left, &address, d->quick_insn) ||
-			p <= at || p - at > 15) {
+		if (d->budget < 16 || !next_insn(d, &p, &left, &address)) {
 			f->broken = true;
 			break;
 		}
@@ -322,13 +337,27 @@ static bool is_listed(unsigned id)
 	return false;
 }
 
+/* The two that follow nearly every call in a C library: cmp $imm32,%eax and cmp $imm32,%rax. */
+static size_t error_check_len(const uint8_t *bytes, size_t len)
+{
+	if (len >= 5 && bytes[0] == 0x3d)
+		return 5;
+	return len >= 6 && bytes[0] == 0x48 && bytes[1] == 0x3d ? 6 : 0;
+}
+
 size_t insn_movable_len(struct decoder *d, const uint8_t *bytes, size_t len)
 {
 	const uint8_t *p = bytes;
 	size_t left = len < 15 ? len : 15;
 	uint64_t address = 0;
-	cs_insn *in = d->full_insn;
+	cs_insn *in;
+	size_t check = error_check_len(bytes, left);
 
+	if (check)
+		return check;
+	if (!ready(&d->full, &d->full_insn, true))
+		return 0;
+	in = d->full_insn;
 	if (!cs_disasm_iter(d->full, &p, &left, &address, in) || !is_listed(in->id))
 		return 0;
 	if (cs_insn_group(d->full, in, X86_GRP_JUMP) || cs_insn_group(d->full, in, X86_GRP_CALL) ||

@@ -1,5 +1,6 @@
 /*
- * rewrite_decode: the instructions of one function, in order, with where each leads. Capstone does the decoding.
+ * rewrite_decode: the instructions of one function, in order, with where each leads. Lengths come from a table (rewrite_length.h), and from
+ * Capstone where that does not know; what an instruction may do is Capstone's word.
  */
 #ifndef SCONE_RUNTIME_REWRITE_DECODE_H
 #define SCONE_RUNTIME_REWRITE_DECODE_H
@@ -32,7 +33,7 @@ struct insn {
 #define INSN_NO_TARGET INT64_MIN
 
 struct decoder {
-	csh quick, full; /* full knows operands */
+	csh quick, full; /* opened when first needed; full knows operands */
 	cs_insn *quick_insn, *full_insn;
 	size_t budget; /* bytes that may yet be decoded: a malicious table cannot make planning take forever */
 };
@@ -47,7 +48,7 @@ struct function {
 	bool jumps_any; /* holds an INSN_JUMP_ANY among the decoded */
 };
 
-__attribute__((warn_unused_result)) int decoder_open(struct decoder *d); /* 0 or -ENOMEM */
+void decoder_open(struct decoder *d);
 void decoder_close(struct decoder *d);
 
 /* Empty the function, keep its memory. */

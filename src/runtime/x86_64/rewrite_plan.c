@@ -480,9 +480,7 @@ int rewrite_plan_code(const struct rewrite_code *code, struct rewrite_plan **ret
 	p.text = &code->texts[code->which];
 	if (p.text->len > REWRITE_TEXT_MAX || code->from > code->to || code->to > p.text->len)
 		return -EINVAL;
-	err = decoder_open(&p.decoder);
-	if (err < 0)
-		return err;
+	decoder_open(&p.decoder);
 	err = make_plan(&p, ret);
 	decoder_close(&p.decoder);
 	function_free(&p.fn);
@@ -495,10 +493,8 @@ int rewrite_plan_look(const uint8_t *bytes, size_t len, size_t from, size_t *ret
 {
 	struct rewrite_text text = {.bytes = bytes, .len = len};
 	struct planner p = {.text = &text};
-	int err = decoder_open(&p.decoder);
 
-	if (err < 0)
-		return err;
+	decoder_open(&p.decoder);
 	from = scan_syscall(bytes, from, len);
 	while (from < len && !may_fit(&p, from))
 		from = scan_syscall(bytes, from + 1, len);
@@ -511,11 +507,10 @@ int rewrite_plan_is_site(const uint8_t *function, size_t len, size_t at)
 {
 	struct function f = {0};
 	struct decoder d;
-	int err = decoder_open(&d);
 	long i;
+	int err;
 
-	if (err < 0)
-		return err;
+	decoder_open(&d);
 	function_begin(&f, 0, len);
 	err = function_decode(&f, &d, function, at + 1);
 	if (err == 0) {
