@@ -68,7 +68,10 @@ def run_marked(command, directory, env, verdicts, judge=lambda test, verdict: ve
                 p.wait(10)
             except subprocess.TimeoutExpired:
                 pass
-            os.killpg(p.pid, signal.SIGKILL)
+            try:
+                os.killpg(p.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
         timer = threading.Timer(quiet, end)
         timer.start()
@@ -78,7 +81,7 @@ def run_marked(command, directory, env, verdicts, judge=lambda test, verdict: ve
             timer.start()
             line = raw.decode(errors="replace").rstrip("\n")
             print(line, flush=True)
-            found = re.search(r"@@ (\S+) (\S+) ?(.*)$", line)
+            found = re.search(r"@@ ([\w.+-]+) (\w+) ?(.*)$", line)
             if found:
                 current, verdict, detail = found.groups()
                 verdicts.add(current, verdict if verdict == "hang" else judge(current, verdict), detail)

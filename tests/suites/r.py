@@ -31,9 +31,9 @@ NOT_HERE = ("internet", "internet2", "libcurl", "CRANtools", "reg-large", "reg-w
 def steady(text, directory):
     """Without addresses, processes, times, and names of temporary files."""
     text = text.replace(directory, "DIR")
-    text = re.sub(r"Rtmp\w{6}|\b(?:file|con|Rf|Rp)[0-9a-f]{6,}\w*", "TEMPORARY", text)
+    text = re.sub(r"Rtmp\w{6}|\b(?:file|con|Rf|Rp|Rex)[0-9a-f]{6,}\w*", "TEMPORARY", text)
     text = re.sub(r"0x[0-9a-f]{6,}", "ADDRESS", text)
-    text = re.sub(r"(?m)^Time elapsed:.*$|^ *user +system +elapsed *\n.*$", "TIME", text)
+    text = re.sub(r"(?m)^Time elapsed:.*$|^ *user +system +elapsed *\n.*$|^(?:Time|last|total)  [0-9. ]+$", "TIME", text)
     return text
 
 
@@ -77,7 +77,8 @@ def run_tests(source, subs, directory):
 
 
 # Tests and examples whose output differs from one native run to the next even so: the end alone counts.
-UNSTEADY = {}
+UNSTEADY = {"PCRE", "no-segfault", "d-p-q-r-tests", "p-qbeta-strict-tst", "reg-S4-examples", "reg-examples1", "reg-examples2"}
+UNSTEADY |= {"reg-tests-1a", "reg-tests-1b", "reg-tests-1c", "reg-tests-1d"}
 
 
 def examples(package):
@@ -124,7 +125,7 @@ def run_examples(group, subs, directory):
         return verdict if f"{package}/{topic}" in UNSTEADY else verdict_of(verdict, text, directory)
 
     names = [s for s in subs if s != "end"] or sorted(os.path.basename(p)[:-2] for p in glob.glob(place + "/*.R"))
-    env = driver.environment(directory) | {"LANGUAGE": "en", "TZ": "UTC", "_R_CHECK_INTERNALS2_": "1"}
+    env = driver.environment(directory) | {"LANGUAGE": "en", "TZ": "UTC", "R_BROWSER": "/bin/true", "R_PDFVIEWER": "/bin/true"}
     run_marked(group, names, [*driver.under(), RSCRIPT, "--vanilla", HERE + "/r/examples.R", "run", place, out], directory, env, judge)
 
 

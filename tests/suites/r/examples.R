@@ -16,7 +16,7 @@ if (args[1] == "make") {
 	base <- search()
 	for (f in files) {
 		topic <- sub("[.]R$", "", basename(f))
-		cat("@@ ", topic, " hang\n", sep = "")
+		cat(paste0("@@ ", topic, " hang\n"))
 		out <- file(file.path(args[3], paste0(topic, ".out")), "w")
 		sink(out); sink(out, type = "message")
 		set.seed(1)
@@ -31,7 +31,7 @@ if (args[1] == "make") {
 		while (dev.cur() > 1 && length(dev.list()) > 1) dev.off()
 		if (is.null(dev.list())) pdf(NULL)
 		options(start); setwd(where); RNGkind("default", "default", "default"); setTimeLimit()
-		cat("@@ ", topic, " ", verdict, "\n", sep = "")
+		cat(paste0("@@ ", topic, " ", verdict, "\n"))
 	}
 	cat("@@ end ok\n")
 }

@@ -3,10 +3,10 @@ args <- commandArgs(TRUE)
 only <- args[-1]
 test <- function(name, expr) {
 	if (length(only) && !(name %in% only)) return(invisible())
-	cat("@@ ", name, " hang\n", sep = "")
+	cat(paste0("@@ ", name, " hang\n"))
 	where <- new.env(parent = parent.frame()); code <- substitute(expr)
 	message <- tryCatch({ eval(code, where); "" }, error = function(e) paste(conditionMessage(e), collapse = " "))
-	cat("@@ ", name, if (nzchar(message)) " fail " else " ok ", gsub("\n", " ", message), "\n", sep = "")
+	cat(paste0("@@ ", name, if (nzchar(message)) " fail " else " ok ", gsub("\n", " ", message), "\n"))
 }
 same <- function(wanted, got) {
 	if (!isTRUE(all.equal(wanted, got, check.attributes = FALSE)))
