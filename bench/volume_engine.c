@@ -317,6 +317,7 @@ int main(int argc, char **argv)
 		.clock = dev_clock,
 		.random = dev_random};
 	m.o.limits = (struct volume_limits){.max_size = DEVICE, .cache = CACHE};
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	bench_aes();
 	must(volume_create(&m.env, key, &c, &ver), "create");
 	mount(&m);

@@ -8,6 +8,10 @@
 
 /* The inode, to be read; in the arena. -ENOENT: there is none, or it is not a file of POSIX' kinds. */
 MUST_USE int inode_get(struct op *op, uint64_t ino, struct format_inode **ret);
+/* One that is a regular file: else -EISDIR, -EINVAL. */
+MUST_USE int inode_get_file(struct op *op, uint64_t ino, struct format_inode **ret);
+/* One that is a directory: else -ENOTDIR. */
+MUST_USE int inode_get_dir(struct op *op, uint64_t ino, struct format_inode **ret);
 /* The inode, saved and marked as changed, all but its tree. quiet: not to be logged. Raises change unless quiet. */
 MUST_USE int inode_edit(struct op *op, uint64_t ino, bool quiet, struct format_inode **ret);
 /* Counters of the volume. */

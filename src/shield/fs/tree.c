@@ -498,60 +498,68 @@ int tree_drop(struct op *op, uint64_t ino, uint64_t first, uint64_t last, unsign
 	return 0;
 }
 
-/* Next block at or after index that the tree points to. */
-static int seek_pointer(
-	struct op *op, uint64_t ino, const struct format_tree *t, uint64_t index, uint64_t *ret)
+/* Next block at or after *at that the tree points to. */
+static int seek_pointer(struct op *op, uint64_t ino, const struct format_tree *t, uint64_t *at, uint64_t *ret)
 {
 	struct format_ptr p;
 	int r;
 
-	while (index < tree_span(t->height)) {
+	while (*at < tree_span(t->height)) {
 		unsigned int l = t->height;
 
 		for (;; l--) {
-			r = tree_ptr(op, ino, t, l, index / tree_span(l), &p);
+			r = tree_ptr(op, ino, t, l, *at / tree_span(l), &p);
 			if (r < 0)
 				return r;
 			/* a node that was never written has no pointer, but may be there */
 			if (format_hole(&p) &&
-				(l == 0 || cache_find(op->s, ino, l, index / tree_span(l)) == NONE))
+				(l == 0 || cache_find(op->s, ino, l, *at / tree_span(l)) == NONE))
 				break;
 			if (l == 0) {
-				*ret = index;
+				*ret = *at;
 				return 0;
 			}
 		}
-		index = (index / tree_span(l) + 1) * tree_span(l);
+		*at = (*at / tree_span(l) + 1) * tree_span(l);
 	}
 	*ret = UINT64_MAX;
 	return 0;
 }
 
-int tree_seek(struct op *op, uint64_t ino, uint64_t index, bool hole, uint64_t *ret)
+static int seek_hole(struct op *op, uint64_t ino, const struct format_tree *t, uint64_t *at, uint64_t *ret)
+{
+	struct format_ptr p;
+	int r;
+
+	for (;; ++*at) {
+		if (cache_find(op->s, ino, 0, *at) != NONE)
+			continue;
+		r = tree_ptr(op, ino, t, 0, *at, &p);
+		if (r < 0)
+			return r;
+		if (format_hole(&p))
+			break;
+	}
+	*ret = *at;
+	return 0;
+}
+
+int tree_seek(struct op *op, uint64_t ino, uint64_t from, uint64_t *at, bool hole, uint64_t *ret)
 {
 	struct state *s = op->s;
 	struct format_tree *t;
-	struct format_ptr p;
 	uint32_t l, f;
 	int r = tree_root(op, ino, &t);
 
 	if (r < 0)
 		return r;
-	for (; hole; index++) {
-		if (cache_find(s, ino, 0, index) != NONE)
-			continue;
-		r = tree_ptr(op, ino, t, 0, index, &p);
-		if (r < 0)
-			return r;
-		if (format_hole(&p)) {
-			*ret = index;
-			return 0;
-		}
-	}
-	r = seek_pointer(op, ino, t, index, ret);
+	if (hole)
+		return seek_hole(op, ino, t, at, ret);
+	r = seek_pointer(op, ino, t, at, ret);
+	/* what is changed and was never written is not in the tree */
 	l = live_find(s, ino);
 	for (f = l == NONE ? NONE : s->lives[l].dirty_head; f != NONE && r == 0; f = s->frames[f].dirty_next)
-		if (s->frames[f].index >= index && s->frames[f].index < *ret)
+		if (s->frames[f].index >= from && s->frames[f].index < *ret)
 			*ret = s->frames[f].index;
 	return r;
 }

@@ -34,8 +34,9 @@ MUST_USE int tree_install(struct op *op, uint64_t ino, unsigned int level, uint6
 MUST_USE int tree_drop(
 	struct op *op, uint64_t ino, uint64_t first, uint64_t last, unsigned int budget, bool *ret_done);
 
-/* Next block at or after index that is data (or a hole); *ret UINT64_MAX: none. */
-MUST_USE int tree_seek(struct op *op, uint64_t ino, uint64_t index, bool hole, uint64_t *ret);
+/* Next block at or after from that is data (or a hole); *ret UINT64_MAX: none. *at is from at first; when something is missing it says how far the
+ * search came, and the next round goes on there. */
+MUST_USE int tree_seek(struct op *op, uint64_t ino, uint64_t from, uint64_t *at, bool hole, uint64_t *ret);
 
 /* FORMAT_FANOUT to the power of height, capped. */
 uint64_t tree_span(unsigned int height);

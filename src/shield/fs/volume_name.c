@@ -22,19 +22,10 @@ static uint8_t type_of(uint32_t mode)
 	return (uint8_t)((mode & S_IFMT) >> 12);
 }
 
-static int get_dir(struct op *op, uint64_t dir, struct format_inode **ret)
-{
-	int r = inode_get(op, dir, ret);
-
-	if (r < 0)
-		return r;
-	return S_ISDIR((*ret)->mode) ? 0 : -ENOTDIR;
-}
-
 /* A directory that entries may still be put into. */
 static int get_live_dir(struct op *op, uint64_t dir, struct format_inode **ret)
 {
-	int r = get_dir(op, dir, ret);
+	int r = inode_get_dir(op, dir, ret);
 
 	return r == 0 && (*ret)->nlink == 0 ? -ENOENT : r;
 }
@@ -73,7 +64,7 @@ static int lookup_body(struct op *op, const struct lookup *l)
 	struct format_inode *i;
 	uint64_t ino;
 	uint8_t type;
-	int r = get_dir(op, l->dir, &i);
+	int r = inode_get_dir(op, l->dir, &i);
 
 	if (r == 0)
 		r = dir_find(op, l->dir, l->name, l->n, &ino, &type);
@@ -104,23 +95,6 @@ int volume_lookup(struct volume *v, uint64_t dir, const char *name, size_t n, un
 		r = op_enter(&op);
 		if (r == 0)
 			r = lookup_body(&op, &l);
-	} while (op_again(&op, &r));
-	return (int)r;
-}
-
-int volume_parent(struct volume *v, uint64_t dir, uint64_t *ret)
-{
-	struct format_inode *i;
-	struct op op;
-	long r;
-
-	op_start(&op, v, VOLUME_SHARED, 0);
-	do {
-		r = op_enter(&op);
-		if (r == 0)
-			r = get_dir(&op, dir, &i);
-		if (r == 0)
-			*ret = i->parent;
 	} while (op_again(&op, &r));
 	return (int)r;
 }
@@ -368,7 +342,7 @@ static int unlink_body(struct op *op, struct unlink *u)
 	uint64_t ino;
 	uint8_t type;
 	bool gone = true;
-	int r = get_dir(op, u->at.dir, &d);
+	int r = inode_get_dir(op, u->at.dir, &d);
 
 	u->reap = 0;
 	if (r == 0)
@@ -443,7 +417,7 @@ static int below(struct op *op, uint64_t dir, uint64_t in, bool *ret)
 			*ret = dir == in;
 			return 0;
 		}
-		r = get_dir(op, dir, &i);
+		r = inode_get_dir(op, dir, &i);
 		if (r < 0)
 			return r;
 		dir = i->parent;
@@ -546,7 +520,7 @@ static int rename_body(struct op *op, struct rename *m)
 	struct format_inode *d;
 	uint64_t a = 0, b = 0;
 	uint8_t a_type = 0, b_type = 0;
-	int r = get_dir(op, m->from.dir, &d);
+	int r = inode_get_dir(op, m->from.dir, &d);
 
 	m->reap = 0;
 	if (r == 0)
@@ -612,71 +586,4 @@ int volume_rename(struct volume *v, uint64_t from_dir, const char *from, size_t 
 	if (r == 0 && m.reap)
 		r = inode_reap_all(v, m.reap, false);
 	return (int)r;
-}
-
-long volume_readlink(struct volume *v, uint64_t ino, char *p, size_t n)
-{
-	struct format_inode *i;
-	struct op op;
-	long r;
-
-	op_start(&op, v, VOLUME_SHARED, 0);
-	do {
-		r = op_enter(&op);
-		if (r == 0)
-			r = inode_get(&op, ino, &i);
-		if (r == 0 && !S_ISLNK(i->mode))
-			r = -EINVAL;
-		if (r == 0 && i->size > VOLUME_SYMLINK_MAX)
-			r = fault_report(v, "inode", "length of a symbolic link", NO_NUMBER, ino, 0, i->size,
-				VOLUME_SYMLINK_MAX);
-		if (r == 0)
-			r = inode_meta_read(&op, ino, 0, p, i->size < n ? i->size : n);
-		if (r == 0)
-			r = (long)i->size;
-	} while (op_again(&op, &r));
-	return r;
-}
-
-static int list_body(struct op *op, uint64_t dir, uint64_t cookie, struct volume_dirent *e, size_t n)
-{
-	static const char *const dots[] = {".", ".."};
-	struct format_inode *i;
-	size_t got = 0;
-	int r = get_dir(op, dir, &i);
-
-	if (r < 0)
-		return r;
-	for (; cookie < 2 && got < n; got++, cookie++) {
-		e[got] = (struct volume_dirent){.ino = cookie == 0 ? dir : i->parent,
-			.cookie = cookie + 1,
-			.type = DT_DIR,
-			.name_len = (uint8_t)(cookie + 1)};
-		memcpy(e[got].name, dots[cookie], cookie + 2);
-	}
-	/* a directory that was removed has not even these */
-	if (i->nlink == 0)
-		return 0;
-	if (got == n)
-		return (int)got;
-	r = dir_list(op, dir, cookie < DIR_FIRST_KEY ? DIR_FIRST_KEY - 1 : cookie, e + got, n - got);
-	return r < 0 ? r : (int)got + r;
-}
-
-long volume_readdir(struct volume *v, uint64_t dir, uint64_t cookie, struct volume_dirent *e, size_t n)
-{
-	struct op op;
-	long r;
-
-	if (cookie > INT64_MAX || n == 0)
-		return -EINVAL;
-	if (n > INT32_MAX)
-		n = INT32_MAX;
-	op_start(&op, v, VOLUME_SHARED, 0);
-	do {
-		r = op_enter(&op);
-		if (r == 0)
-			r = list_body(&op, dir, cookie, e, n);
-	} while (op_again(&op, &r));
-	return r;
 }
