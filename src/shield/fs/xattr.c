@@ -19,7 +19,7 @@ struct all {
 
 static int load(struct op *op, uint64_t ino, struct all *a)
 {
-	struct format_inode *i, *x;
+	struct format_inode *i, *x = NULL;
 	int r = inode_get(op, ino, &i);
 
 	a->n = 0;
@@ -29,7 +29,7 @@ static int load(struct op *op, uint64_t ino, struct all *a)
 	a->ino = i->xattr;
 	r = inode_get(op, a->ino, &x);
 	/* inode_get hides them from everybody else */
-	if (r == -ENOENT && x->mode == FORMAT_MODE_XATTR)
+	if (r == -ENOENT && x && x->mode == FORMAT_MODE_XATTR)
 		r = 0;
 	if (r == -ENOENT)
 		return fault_report(op->v, "inode", "inode of attributes", NO_NUMBER, ino, 0, a->ino, 0);
