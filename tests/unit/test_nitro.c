@@ -412,7 +412,7 @@ static void test_cbor(void **state)
  * after it. */
 static void test_real(void **state)
 {
-	struct verify_context ctx = {.now = 1766620800}; /* 2025-12-25 */
+	struct verify_context ctx = {.now = 1766682000}; /* 2025-12-25T17:00:00Z */
 	struct error err = {0};
 	struct verdict v;
 	struct buf file;
