@@ -36,6 +36,7 @@ struct fs_device {
 	uint64_t mark;
 	long fail_after; /* writes and flushes until -EIO; negative: never */
 	int64_t now;
+	uint64_t discarded; /* bytes */
 	unsigned int faults;
 	struct volume_fault fault;
 	unsigned int published;
@@ -104,6 +105,17 @@ static inline int fs_flush(void *ctx)
 	return 0;
 }
 
+/* What is not needed any more is spoilt, so that a test sees when it was. */
+static inline void fs_discard(void *ctx, uint64_t off, uint64_t n)
+{
+	struct fs_device *d = ctx;
+
+	assert_true(off % VOLUME_BLOCK == 0 && n % VOLUME_BLOCK == 0 && off + n <= d->size);
+	memset(d->data + off, 0xdd, n);
+	d->discarded += n;
+	fs_event_add(d, off, d->data + off, n);
+}
+
 static inline int64_t fs_clock(void *ctx)
 {
 	struct fs_device *d = ctx;
@@ -165,6 +177,7 @@ static inline struct volume_env fs_env(struct fs_device *d)
 		.read = fs_read,
 		.write = fs_write,
 		.flush = fs_flush,
+		.discard = fs_discard,
 		.clock = fs_clock,
 		.random = fs_random,
 		.publish = fs_publish,

@@ -126,6 +126,8 @@ static void test_content(void **state)
 	assert_int_equal(at, VOLUME_FILE_MAX - 4096);
 	assert_int_equal(volume_truncate(m.v, a.ino, 0), 0);
 	assert_int_equal(volume_seek_data(m.v, a.ino, 0, &at), -ENXIO);
+	assert_int_equal(volume_commit(m.v), 0);
+	assert_true(d.discarded > 0);
 	assert_int_equal(volume_getattr(m.v, a.ino, &a), 0);
 	assert_int_equal(a.blocks, 0);
 	fs_verify(&d, &m);
