@@ -10,6 +10,11 @@ cd "$base" || exit 2
 volume=("$bin/scone" volume)
 key=(--volume-key-file key)
 
+for verb in create info ls get put verify resize encrypt decrypt rekey backup seal check; do
+	expect "help: $verb" 0 "^usage: scone volume $verb" -- "${volume[@]}" "$verb" --help
+	expect "unknown option: $verb" 2 "scone volume $verb --help" -- "${volume[@]}" "$verb" --frobnicate
+done
+
 # --- keys ---------------------------------------------------------------------------------------------------------------------------
 
 expect no_key_file 4 'volume-key-file' -- "${volume[@]}" create v
