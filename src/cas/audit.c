@@ -233,7 +233,7 @@ static int scan_file(struct scan *s, struct error *err)
 
 		held += (size_t)n;
 		off += n;
-		while (!rc && (end = memchr(line, '\n', held))) {
+		while (!rc && line && (end = memchr(line, '\n', held))) {
 			rc = scan_line(s, line, (size_t)(end - line), err);
 			held -= (size_t)(end + 1 - line);
 			line = end + 1;
