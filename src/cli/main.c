@@ -110,7 +110,8 @@ static const struct verb verbs[] = {
 		verb_collateral_import},
 	{"audit show", "FILE", 1, 1, false, o_audit_show,
 		"Print a copy of CAS's audit log, line by line, as far as it is good.",
-		"Names and hashes of sessions are in it as commitments only. --name prints the lines of one session, --hash\n"
+		"Names and hashes of sessions are in it as commitments only. --name prints the lines of one "
+		"session, --hash\n"
 		"says where a version of it is meant.\n",
 		verb_audit_show},
 	{"audit verify", "FILE", 1, 1, false, o_audit,

@@ -154,7 +154,8 @@ static int verify_with(const struct nitro_document *d, const struct x509_chain *
 	struct verdict v = {0};
 
 	if (check_signature(d, c->cert[0], err) < 0 ||
-		chain_verify(c, &rules, ctx, &v.valid_until, err) < 0 || check_time(d, c->cert[0], ctx->now, err) < 0)
+		chain_verify(c, &rules, ctx, &v.valid_until, err) < 0 ||
+		check_time(d, c->cert[0], ctx->now, err) < 0)
 		return -1;
 	if (x509_key_hash(c->cert[0], v.platform, NULL) < 0)
 		return evidence_refuse(err, CHECK_CHAIN_FORMAT, WHAT ": the leaf's key is not readable");

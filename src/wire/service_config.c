@@ -163,7 +163,8 @@ static int check_env_name(const char *name, struct error *err)
 
 static bool is_kind(const char *kind)
 {
-	static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca"};
+	static const char *const kinds[] = {
+		"ascii", "binary", "private-key", "public-key", "x509", "x509-ca"};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i]))
@@ -203,7 +204,8 @@ static int check(const struct service_config *c, struct error *err)
 	for (i = 0; i < c->secret_count; i++) {
 		if (!is_kind(c->secrets[i].kind))
 			return error_set(err, ERR_INPUT,
-				"secret %zu of a %s has a kind that this version does not know", i, where_config);
+				"secret %zu of a %s has a kind that this version does not know", i,
+				where_config);
 	}
 	return 0;
 }
