@@ -24,7 +24,8 @@ enum exit_code {
 	CLI_CONFLICT = 6, /* exists already, or somebody else was faster */
 	CLI_DENIED = 7, /* CAS does not permit it to this identity */
 	CLI_UNTRUSTED = 8, /* CAS has no pinned key, or another key than the pinned one */
-	CLI_DAMAGED = 9, /* a volume, sealed tree or audit log is not as its key, root or signature says: changed, older, or another key */
+	CLI_DAMAGED =
+		9, /* a volume, sealed tree or audit log is not as its key, root or signature says: changed, older, or another key */
 	CLI_RUN_FAILED = 125,
 	CLI_RUN_CANNOT_EXECUTE = 126,
 	CLI_RUN_NOT_FOUND = 127,
