@@ -163,10 +163,16 @@ static inline void fs_device_init(struct fs_device *d, size_t size)
 	d->now = 1700000000000000000;
 }
 
-static inline void fs_device_free(struct fs_device *d)
+static inline void fs_events_clear(struct fs_device *d)
 {
 	for (size_t i = 0; i < d->event_count; i++)
 		free(d->events[i].data);
+	d->event_count = 0;
+}
+
+static inline void fs_device_free(struct fs_device *d)
+{
+	fs_events_clear(d);
 	free(d->events);
 	munmap(d->data, d->size);
 }

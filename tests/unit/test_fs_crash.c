@@ -269,7 +269,7 @@ static void test_twice(void **state)
 			continue;
 		memcpy(d.data, image, SIZE);
 		d.record = true;
-		d.event_count = 0;
+		fs_events_clear(&d);
 		fs_open(&d, &m, VOLUME_CACHE_MIN);
 		fs_crash(&m);
 		d.record = false;
