@@ -36,7 +36,9 @@ holds each_rewritten_call_once test "$(number rewritten)" -eq $((base_calls + 20
 counted threads 2000
 first=$(number rewritten)
 counted threads 4000
-holds none_lost_between_threads test "$(($(number rewritten) - first))" -ge $((8 * 2 * 2000)) -a "$(($(number rewritten) - first))" -lt $((8 * 2 * 2000 + 200))
+# Threads that wait for each other call futex now and then, in either run.
+more=$(($(number rewritten) - first - 8 * 2 * 2000))
+holds none_lost_between_threads test "$more" -gt -20 -a "$more" -lt 200
 
 counted jit 300
 holds jit_by_address at 300 "$(place jit) in memory without a name"
