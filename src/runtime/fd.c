@@ -11,26 +11,33 @@
 #include "runtime/sys/table.h"
 
 #define BITS_BYTES (FD_TRACK_MAX / 8)
+#define FD_OPEN_FLAGS ((uint32_t)(O_ACCMODE | O_PATH) & 0xffffff)
 #define STATUS_FLAGS (O_APPEND | O_NONBLOCK | O_NOATIME)
 
 struct fd_table {
-	struct fd_entry *entries; /* by number */
-	uint32_t room;
+	struct fd_entry
+		entries[FD_TRACK_MAX]; /* by number; a mapping, of which only pages in use are there */
+	uint32_t end; /* one more than the highest number that ever was ours */
 	uint32_t used; /* entries that are ours */
-	uint64_t dev; /* of every placeholder, once there was one */
 };
 
 int fd_init(struct process *p)
 {
-	struct fd_table *t = calloc(1, sizeof(*t));
-	uint64_t *bits = calloc(1, BITS_BYTES);
+	uint64_t *bits;
+	long at;
 
-	if (!t || !bits) {
-		free(t);
-		free(bits);
+	if (p->fds)
+		return 0;
+	at = host_mmap(NULL, sizeof(struct fd_table), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (host_failed(at))
+		return -ENOMEM;
+	bits = calloc(1, BITS_BYTES);
+	if (!bits) {
+		host_munmap((void *)at, sizeof(struct fd_table));
 		return -ENOMEM;
 	}
-	p->fds = t;
+	p->fds = (struct fd_table *)at;
 	p->fd_bits = bits;
 	return 0;
 }
@@ -38,8 +45,7 @@ int fd_init(struct process *p)
 void fd_free(struct process *p)
 {
 	if (p->fds)
-		free(p->fds->entries);
-	free(p->fds);
+		host_munmap(p->fds, sizeof(*p->fds));
 	free(p->fd_bits);
 	p->fds = NULL;
 	p->fd_bits = NULL;
@@ -54,16 +60,9 @@ int fd_clone(struct process *child, const struct process *parent)
 	if (fd_init(child) < 0)
 		return -ENOMEM;
 	memcpy(child->fd_bits, parent->fd_bits, BITS_BYTES);
-	*child->fds = *parent->fds;
-	child->fds->entries = NULL;
-	if (parent->fds->room == 0)
-		return 0;
-	child->fds->entries = calloc(parent->fds->room, sizeof(struct fd_entry));
-	if (!child->fds->entries) {
-		fd_free(child);
-		return -ENOMEM;
-	}
-	memcpy(child->fds->entries, parent->fds->entries, parent->fds->room * sizeof(struct fd_entry));
+	child->fds->end = parent->fds->end;
+	child->fds->used = parent->fds->used;
+	memcpy(child->fds->entries, parent->fds->entries, parent->fds->end * sizeof(struct fd_entry));
 	return 0;
 }
 
@@ -74,64 +73,62 @@ const struct fd_entry *fd_get(const struct process *p, int fd)
 	return &p->fds->entries[fd];
 }
 
-int fd_reserve(struct process *p, int fd)
+struct fd_entry fd_load(const struct process *p, uint64_t fd)
 {
-	struct fd_table *t = p->fds;
-	struct fd_entry *entries;
-	uint32_t room = t->room ? t->room : 64;
+	struct fd_entry ret = {.kind = FD_NONE};
 
-	if (fd < 0 || fd >= FD_TRACK_MAX)
-		return -EMFILE;
-	if ((uint32_t)fd < t->room)
-		return 0;
-	while (room <= (uint32_t)fd)
-		room *= 2;
-	entries = realloc(t->entries, room * sizeof(*entries));
-	if (!entries)
-		return -ENOMEM;
-	memset(entries + t->room, 0, (room - t->room) * sizeof(*entries));
-	t->entries = entries;
-	t->room = room;
-	return 0;
+	if (fd_is_shielded(p, fd))
+		__atomic_load(
+			(const uint64_t *)&p->fds->entries[(uint32_t)fd], (uint64_t *)&ret, __ATOMIC_ACQUIRE);
+	return ret;
 }
 
-/* The bits are read without the lock, so a word changes in one step. */
+int fd_reserve(const struct process *p, int fd)
+{
+	return p->fds && fd >= 0 && fd < FD_TRACK_MAX ? 0 : -EMFILE;
+}
+
+/* Bits and entries are read without the lock, so a word changes in one step. */
 void fd_set_entry(struct process *p, int fd, const struct fd_entry *e)
 {
 	struct fd_table *t = p->fds;
 
-	if (!t->entries[fd].file)
+	if (t->entries[fd].kind == FD_NONE)
 		t->used++;
-	t->entries[fd] = *e;
+	if ((uint32_t)fd >= t->end)
+		t->end = (uint32_t)fd + 1;
+	t->entries[fd].dev = e->dev;
+	t->entries[fd].ino = e->ino;
+	__atomic_store((uint64_t *)&t->entries[fd], (const uint64_t *)e, __ATOMIC_RELEASE);
 	__atomic_or_fetch(&p->fd_bits[fd / 64], 1ULL << (fd % 64), __ATOMIC_RELEASE);
 }
 
 void fd_clear(struct process *p, int fd)
 {
+	static const struct fd_entry none = {.kind = FD_NONE};
+
 	if (!fd_get(p, fd))
 		return;
 	__atomic_and_fetch(&p->fd_bits[fd / 64], ~(1ULL << (fd % 64)), __ATOMIC_RELEASE);
-	p->fds->entries[fd] = (struct fd_entry){0};
+	__atomic_store((uint64_t *)&p->fds->entries[fd], (const uint64_t *)&none, __ATOMIC_RELEASE);
 	p->fds->used--;
 }
 
-void fd_clear_range(struct process *p, uint32_t first, uint32_t last)
+uint32_t fd_end(const struct process *p)
 {
-	if (!p->fds)
-		return;
-	for (uint32_t fd = first; fd < p->fds->room && fd <= last; fd++)
-		fd_clear(p, (int)fd);
+	return p->fds ? p->fds->end : 0;
 }
 
-/* The descriptor of a placeholder, or -1. */
+/* The descriptor of an injected file's placeholder, or -1. */
 static int find_placeholder(const struct process *p, uint64_t dev, uint64_t ino)
 {
 	const struct fd_table *t = p->fds;
 
-	if (!t || t->used == 0 || t->dev != dev)
+	if (!t || t->used == 0)
 		return -1;
-	for (uint32_t fd = 0; fd < t->room; fd++)
-		if (t->entries[fd].file && t->entries[fd].ino == ino)
+	for (uint32_t fd = 0; fd < t->end; fd++)
+		if (t->entries[fd].kind == FD_INJECTED && t->entries[fd].ino == ino &&
+			t->entries[fd].dev == dev)
 			return (int)fd;
 	return -1;
 }
@@ -140,7 +137,7 @@ int fd_find_inode(const struct process *p, uint64_t dev, uint64_t ino)
 {
 	int fd = find_placeholder(p, dev, ino);
 
-	return fd < 0 ? -ENOENT : (int)p->fds->entries[fd].file - 1;
+	return fd < 0 ? -ENOENT : (int)p->fds->entries[fd].file;
 }
 
 void fd_adopt(struct process *p, int fd, uint64_t dev, uint64_t ino)
@@ -165,18 +162,18 @@ void fd_resize(const struct process *p, uint32_t id, uint64_t size)
 	const struct fd_table *t = p->fds;
 	uint32_t left = t->used;
 
-	for (uint32_t fd = 0; fd < t->room && left > 0; fd++) {
-		if (!t->entries[fd].file)
+	for (uint32_t fd = 0; fd < t->end && left > 0; fd++) {
+		if (t->entries[fd].kind == FD_NONE)
 			continue;
 		left--;
-		if (t->entries[fd].file == id + 1)
+		if (t->entries[fd].kind == FD_INJECTED && t->entries[fd].file == id)
 			host_call2(SYS_ftruncate, fd, (long)size);
 	}
 }
 
 long fd_open(struct process *p, uint32_t id, uint32_t flags, uint64_t size)
 {
-	struct fd_entry e = {.file = id + 1, .flags = flags & (O_ACCMODE | O_PATH)};
+	struct fd_entry e = {.kind = FD_INJECTED, .file = id, .flags = flags & FD_OPEN_FLAGS};
 	long fd =
 		host_call2(SYS_memfd_create, (long)"openscone-injected", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	struct stat st;
@@ -195,8 +192,8 @@ long fd_open(struct process *p, uint32_t id, uint32_t flags, uint64_t size)
 		host_close((int)fd);
 		return ret;
 	}
+	e.dev = st.st_dev;
 	e.ino = st.st_ino;
-	p->fds->dev = st.st_dev;
 	fd_set_entry(p, (int)fd, &e);
 	return fd;
 }
@@ -208,58 +205,62 @@ static bool survives_exec(int fd)
 	return !host_failed(flags) && !(flags & FD_CLOEXEC);
 }
 
+static void encode_one(uint32_t fd, const struct fd_entry *e, struct buf *out)
+{
+	buf_put_u32be(out, fd);
+	buf_put_u8(out, (uint8_t)e->kind);
+	buf_put_u32be(out, e->file);
+	buf_put_u32be(out, e->flags);
+	buf_put_u64be(out, e->dev);
+	buf_put_u64be(out, e->ino);
+}
+
 void fd_encode(const struct process *p, struct buf *out)
 {
+	static const struct fd_entry none = {.kind = FD_NONE};
 	const struct fd_table *t = p->fds;
 	uint32_t count = 0;
 
-	for (uint32_t fd = 0; t && fd < t->room; fd++)
-		if (t->entries[fd].file && survives_exec((int)fd))
+	for (uint32_t fd = 0; t && fd < t->end; fd++)
+		if (t->entries[fd].kind != FD_NONE && survives_exec((int)fd))
 			count++;
 	buf_put_u32be(out, count);
 	/* The table is locked, but another thread may change the kernel's flag meanwhile: never more than counted, none twice. */
-	for (uint32_t fd = 0; t && fd < t->room && count > 0; fd++) {
-		if (!t->entries[fd].file || !survives_exec((int)fd))
+	for (uint32_t fd = 0; t && fd < t->end && count > 0; fd++) {
+		if (t->entries[fd].kind == FD_NONE || !survives_exec((int)fd))
 			continue;
-		buf_put_u32be(out, fd);
-		buf_put_u32be(out, t->entries[fd].file);
-		buf_put_u32be(out, t->entries[fd].flags);
-		buf_put_u64be(out, t->dev);
-		buf_put_u64be(out, t->entries[fd].ino);
+		encode_one(fd, &t->entries[fd], out);
 		count--;
 	}
-	for (; count > 0; count--) {
-		buf_put_u32be(out, UINT32_MAX);
-		buf_put_u32be(out, 0);
-		buf_put_u32be(out, 0);
-		buf_put_u64be(out, 0);
-		buf_put_u64be(out, 0);
-	}
+	for (; count > 0; count--)
+		encode_one(UINT32_MAX, &none, out);
 }
 
 static int decode_one(struct process *p, struct rd *in, size_t files)
 {
-	uint32_t fd = rd_u32be(in);
-	struct fd_entry e = {.file = rd_u32be(in), .flags = rd_u32be(in)};
-	uint64_t dev = rd_u64be(in);
+	uint32_t fd = rd_u32be(in), flags;
+	struct fd_entry e = {.kind = rd_u8(in)};
 	struct stat st;
 	int ret;
 
+	e.file = rd_u32be(in);
+	flags = rd_u32be(in);
+	e.flags = flags & FD_OPEN_FLAGS;
+	e.dev = rd_u64be(in);
 	e.ino = rd_u64be(in);
 	if (in->failed)
 		return -EBADMSG;
 	if (fd == UINT32_MAX)
 		return 0;
-	if (fd >= FD_TRACK_MAX || e.file == 0 || e.file > files ||
-		(e.flags & ~(uint32_t)(O_ACCMODE | O_PATH)))
+	if (fd >= FD_TRACK_MAX || e.kind == FD_NONE || e.kind >= FD_KINDS ||
+		(e.kind == FD_INJECTED && e.file >= files) || e.flags != flags)
 		return -EBADMSG;
 	/* Whoever closed or replaced it since takes nothing from us. */
-	if (host_failed(host_fstat((int)fd, &st)) || st.st_dev != dev || st.st_ino != e.ino)
+	if (host_failed(host_fstat((int)fd, &st)) || st.st_dev != e.dev || st.st_ino != e.ino)
 		return 0;
 	ret = fd_reserve(p, (int)fd);
 	if (ret < 0)
 		return ret;
-	p->fds->dev = dev;
 	fd_set_entry(p, (int)fd, &e);
 	return 0;
 }

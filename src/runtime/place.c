@@ -20,15 +20,9 @@ static struct place file_place(int id, bool link)
 
 static struct place fd_place(struct thread *t, int fd, bool link)
 {
-	const struct fd_entry *e;
-	struct place ret = host;
+	struct fd_entry e = fd_load(t->proc, (uint32_t)fd);
 
-	shields_lock();
-	e = fd_get(t->proc, fd);
-	if (e)
-		ret = file_place((int)e->file - 1, link);
-	shields_unlock();
-	return ret;
+	return e.kind == FD_INJECTED ? file_place((int)e.file, link) : host;
 }
 
 struct place place_of_inode(struct thread *t, uint64_t dev, uint64_t ino)

@@ -258,3 +258,19 @@ long served_utimens(uint32_t id, uint64_t user_times)
 		return -EFAULT;
 	return served_set_times(id, user_times ? times : NULL);
 }
+
+long served_without_xattr(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_listxattr:
+	case SYS_llistxattr:
+	case SYS_flistxattr:
+		return 0;
+	case SYS_setxattr:
+	case SYS_lsetxattr:
+	case SYS_fsetxattr:
+		return -EOPNOTSUPP;
+	default:
+		return -ENODATA;
+	}
+}

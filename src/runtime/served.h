@@ -21,6 +21,8 @@ long served_chown(uint32_t id, uint32_t uid, uint32_t gid);
 /* times: access and modification, as for utimensat(2); NULL: now. */
 long served_set_times(uint32_t id, const struct timespec *times);
 long served_utimens(uint32_t id, uint64_t user_times);
+/* Extended attributes of a file in memory, by the call's number: nothing to list, nothing there, no room for any. */
+long served_without_xattr(uint64_t nr);
 long served_truncate(struct process *p, uint32_t id, int64_t size);
 
 #endif

@@ -33,10 +33,6 @@ void shields_drop(struct process *child);
 void shields_lock(void);
 void shields_unlock(void);
 
-/* mmap of a descriptor that a shield serves; registers as for the system call. Content is copied: a shared mapping is read-only and does
- * not follow later writes. Answers the address or -errno: -ENODEV for a writable shared mapping, -EACCES for an executable one. */
-long shields_mmap(struct regs *r, struct thread *t);
-
 /* NULL: there are none. Content only under the lock; paths and origin never change. */
 struct injected_table *shields_files(void);
 

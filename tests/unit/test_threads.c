@@ -286,7 +286,7 @@ static void *use_descriptors(void *arg)
 	pthread_barrier_wait(&start);
 	for (int i = 0; i < ROUNDS; i++) {
 		int fd = 1000 + j->n * ROUNDS + i;
-		struct fd_entry e = {.file = (uint32_t)(j->n + 1), .ino = (uint64_t)fd};
+		struct fd_entry e = {.kind = FD_INJECTED, .file = (uint32_t)(j->n + 1), .ino = (uint64_t)fd};
 		const struct fd_entry *got;
 		bool ok;
 

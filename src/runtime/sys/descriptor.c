@@ -23,18 +23,6 @@ static long pass(struct regs *r)
 	return scone_safe_call((long)r->nr, r);
 }
 
-long sys_fd_plain(struct regs *r, struct thread *t)
-{
-	const struct fd_entry *e;
-	bool path_only;
-
-	shields_lock();
-	e = fd_get(t->proc, (int)r->rdi);
-	path_only = e && (e->flags & O_PATH);
-	shields_unlock();
-	return path_only ? -EBADF : pass(r);
-}
-
 static void adopt(struct thread *t, int fd)
 {
 	struct stat st;

@@ -1,5 +1,5 @@
 /*
- * file: calls on a descriptor that stands for an injected file, and those that copy or close descriptors.
+ * file: calls on a descriptor that stands for an injected file.
  *
  * The placeholder's offset and status flags are the kernel's, so processes that share the descriptor share them. Reading is: ask for the
  * offset, copy, set the offset, all under the lock of this process.
@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <string.h>
@@ -16,9 +15,10 @@
 #include <unistd.h>
 #include "core/secret.h"
 #include "host/host.h"
-#include "runtime/fd.h"
+#include "runtime/fd_ops.h"
 #include "runtime/served.h"
 #include "runtime/shields.h"
+#include "runtime/sys/file.h"
 #include "runtime/sys/table.h"
 
 #define PAGE 4096UL
@@ -168,17 +168,12 @@ static long start_offset(const struct request *q, uint32_t id, bool *ret_keep)
 	return q->positioned ? q->off : host_call3(SYS_lseek, q->fd, 0, SEEK_CUR);
 }
 
-static long transfer_locked(const struct request *q, struct thread *t)
+static long transfer_locked(const struct request *q, struct thread *t, uint32_t id)
 {
-	const struct fd_entry *e = fd_get(t->proc, q->fd);
 	uint64_t before;
-	uint32_t id;
 	bool keep;
 	long off, ret;
 
-	if (!e || !(q->writes ? fd_may_write(e) : fd_may_read(e)))
-		return -EBADF;
-	id = e->file - 1;
 	before = injected_get(shields_files(), id)->size;
 	ret = iov_check(q);
 	if (ret < 0)
@@ -194,21 +189,23 @@ static long transfer_locked(const struct request *q, struct thread *t)
 	return ret;
 }
 
-static long transfer(const struct request *q, struct thread *t)
+static long transfer(const struct request *q, struct thread *t, const struct fd_entry *e)
 {
 	long ret;
 
+	if (!(q->writes ? fd_may_write(e) : fd_may_read(e)))
+		return -EBADF;
 	if (q->positioned && q->off < 0)
 		return -EINVAL;
 	if (q->iov_count < 0 && q->n > SSIZE_MAX)
 		return -EINVAL;
 	shields_lock();
-	ret = transfer_locked(q, t);
+	ret = transfer_locked(q, t, e->file);
 	shields_unlock();
 	return ret;
 }
 
-static long one(struct regs *r, struct thread *t, bool writes, bool positioned)
+static long one(struct regs *r, struct thread *t, const struct fd_entry *e, bool writes, bool positioned)
 {
 	struct request q = {.fd = (int)r->rdi,
 		.writes = writes,
@@ -218,10 +215,11 @@ static long one(struct regs *r, struct thread *t, bool writes, bool positioned)
 		.positioned = positioned};
 
 	q.off = positioned ? (int64_t)r->r10 : 0;
-	return transfer(&q, t);
+	return transfer(&q, t, e);
 }
 
-static long vector(struct regs *r, struct thread *t, bool writes, bool positioned, bool with_flags)
+static long vector(struct regs *r, struct thread *t, const struct fd_entry *e, bool writes, bool positioned,
+	bool with_flags)
 {
 	struct request q = {.fd = (int)r->rdi, .writes = writes, .user = r->rsi, .positioned = positioned};
 	uint32_t flags = with_flags ? (uint32_t)r->r9 : 0;
@@ -236,47 +234,47 @@ static long vector(struct regs *r, struct thread *t, bool writes, bool positione
 	q.off = positioned ? (int64_t)r->r10 : 0;
 	if (with_flags && q.off == -1)
 		q.positioned = false;
-	return transfer(&q, t);
+	return transfer(&q, t, e);
 }
 
-long sys_read(struct regs *r, struct thread *t)
+static long file_read(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return one(r, t, false, false);
+	return one(r, t, e, false, false);
 }
 
-long sys_write(struct regs *r, struct thread *t)
+static long file_write(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return one(r, t, true, false);
+	return one(r, t, e, true, false);
 }
 
-long sys_pread64(struct regs *r, struct thread *t)
+static long file_pread64(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return one(r, t, false, true);
+	return one(r, t, e, false, true);
 }
 
-long sys_pwrite64(struct regs *r, struct thread *t)
+static long file_pwrite64(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return one(r, t, true, true);
+	return one(r, t, e, true, true);
 }
 
-long sys_readv(struct regs *r, struct thread *t)
+static long file_readv(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return vector(r, t, false, false, false);
+	return vector(r, t, e, false, false, false);
 }
 
-long sys_writev(struct regs *r, struct thread *t)
+static long file_writev(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return vector(r, t, true, false, false);
+	return vector(r, t, e, true, false, false);
 }
 
-long sys_preadv(struct regs *r, struct thread *t)
+static long file_preadv(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return vector(r, t, false, true, r->nr == SYS_preadv2);
+	return vector(r, t, e, false, true, r->nr == SYS_preadv2);
 }
 
-long sys_pwritev(struct regs *r, struct thread *t)
+static long file_pwritev(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return vector(r, t, true, true, r->nr == SYS_pwritev2);
+	return vector(r, t, e, true, true, r->nr == SYS_pwritev2);
 }
 
 /* --- offset, size, attributes --- */
@@ -292,66 +290,42 @@ static int64_t seek_target(const struct injected_file *f, int64_t off, int whenc
 	return whence == SEEK_DATA ? off : (int64_t)f->size;
 }
 
-long sys_lseek(struct regs *r, struct thread *t)
+static long file_lseek(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
 	int whence = (int)r->rdx;
-	const struct fd_entry *e;
-	long ret = -EBADF;
+	long ret;
 
 	if (whence != SEEK_END && whence != SEEK_DATA && whence != SEEK_HOLE)
 		return pass(r);
+	if (e->flags & O_PATH)
+		return -EBADF;
 	shields_lock();
-	e = fd_get(t->proc, (int)r->rdi);
-	if (e && !(e->flags & O_PATH)) {
-		ret = seek_target(injected_get(shields_files(), e->file - 1), (int64_t)r->rsi, whence);
-		if (ret >= 0)
-			ret = host_call3(SYS_lseek, (int)r->rdi, ret, SEEK_SET);
-	}
+	ret = seek_target(injected_get(shields_files(), e->file), (int64_t)r->rsi, whence);
+	if (ret >= 0)
+		ret = host_call3(SYS_lseek, (int)r->rdi, ret, SEEK_SET);
 	shields_unlock();
 	return ret;
 }
 
-/* A copy of the entry, so that calls that take the lock themselves can follow. */
-static bool entry_of(struct thread *t, int fd, struct fd_entry *ret)
+static long file_fstat(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	const struct fd_entry *e;
-
-	shields_lock();
-	e = fd_get(t->proc, fd);
-	if (e)
-		*ret = *e;
-	shields_unlock();
-	return e != NULL;
+	return served_stat(e->file, r->rsi);
 }
 
-long sys_fstat(struct regs *r, struct thread *t)
+static long file_ftruncate(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	struct fd_entry e;
-
-	return entry_of(t, (int)r->rdi, &e) ? served_stat(e.file - 1, r->rsi) : pass(r);
-}
-
-long sys_ftruncate(struct regs *r, struct thread *t)
-{
-	struct fd_entry e;
-
-	if (!entry_of(t, (int)r->rdi, &e))
-		return pass(r);
-	if (e.flags & O_PATH)
+	if (e->flags & O_PATH)
 		return -EBADF;
-	return fd_may_write(&e) ? served_truncate(t->proc, e.file - 1, (int64_t)r->rsi) : -EINVAL;
+	return fd_may_write(e) ? served_truncate(t->proc, e->file, (int64_t)r->rsi) : -EINVAL;
 }
 
-long sys_fallocate(struct regs *r, struct thread *t)
+static long file_fallocate(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
 	int64_t off = (int64_t)r->rdx, len = (int64_t)r->r10;
 	uint32_t mode = (uint32_t)r->rsi;
-	struct fd_entry e;
 	uint64_t size;
 
-	if (!entry_of(t, (int)r->rdi, &e))
-		return pass(r);
-	if (!fd_may_write(&e))
+	if (!fd_may_write(e))
 		return -EBADF;
 	if (off < 0 || len <= 0)
 		return -EINVAL;
@@ -360,27 +334,25 @@ long sys_fallocate(struct regs *r, struct thread *t)
 	if (off > INJECTED_FILE_MAX || len > INJECTED_FILE_MAX - off)
 		return -EFBIG;
 	shields_lock();
-	size = injected_get(shields_files(), e.file - 1)->size;
+	size = injected_get(shields_files(), e->file)->size;
 	shields_unlock();
 	if ((mode & FALLOC_FL_KEEP_SIZE) || (uint64_t)(off + len) <= size)
 		return 0;
-	return served_truncate(t->proc, e.file - 1, off + len);
+	return served_truncate(t->proc, e->file, off + len);
 }
 
-long sys_ioctl(struct regs *r, struct thread *t)
+static long file_ioctl(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	const struct fd_entry *e;
-	long off = -EBADF, ready = 0;
+	long off, ready = 0;
 	int answer;
 
 	if ((uint32_t)r->rsi != FIONREAD)
 		return pass(r);
+	if (e->flags & O_PATH)
+		return -EBADF;
 	shields_lock();
-	e = fd_get(t->proc, (int)r->rdi);
-	if (e && !(e->flags & O_PATH)) {
-		off = host_call3(SYS_lseek, (int)r->rdi, 0, SEEK_CUR);
-		ready = (long)injected_get(shields_files(), e->file - 1)->size - off;
-	}
+	off = host_call3(SYS_lseek, (int)r->rdi, 0, SEEK_CUR);
+	ready = (long)injected_get(shields_files(), e->file)->size - off;
 	shields_unlock();
 	if (off < 0)
 		return off;
@@ -388,71 +360,22 @@ long sys_ioctl(struct regs *r, struct thread *t)
 	return user_copy((void *)r->rdx, &answer, sizeof(answer));
 }
 
-/* --- descriptors --- */
-
-/* A new number for what e stands for: enter it, or give it back. */
-static long enter_copy(struct thread *t, long fd, const struct fd_entry *e)
-{
-	int ret;
-
-	if (host_failed(fd))
-		return fd;
-	ret = fd_reserve(t->proc, (int)fd);
-	if (ret < 0) {
-		host_close((int)fd);
-		return ret;
-	}
-	fd_set_entry(t->proc, (int)fd, e);
-	return fd;
-}
-
-static long dup_locked(struct regs *r, struct thread *t)
-{
-	const struct fd_entry *e = fd_get(t->proc, (int)r->rdi);
-	struct fd_entry copy;
-	long fd = host_call3((long)r->nr, (long)r->rdi, (long)r->rsi, (long)r->rdx);
-
-	if (!e || host_failed(fd))
-		return fd;
-	copy = *e;
-	return enter_copy(t, fd, &copy);
-}
-
-static long dup_any(struct regs *r, struct thread *t)
-{
-	long ret;
-
-	shields_lock();
-	ret = dup_locked(r, t);
-	shields_unlock();
-	return ret;
-}
-
-long sys_dup(struct regs *r, struct thread *t)
-{
-	return dup_any(r, t);
-}
-
-static long getfl(struct regs *r, struct thread *t)
+static long getfl(struct regs *r, const struct fd_entry *e)
 {
 	long flags = pass(r);
-	struct fd_entry e;
 
-	if (host_failed(flags) || !entry_of(t, (int)r->rdi, &e))
+	if (host_failed(flags))
 		return flags;
-	if (e.flags & O_PATH)
+	if (e->flags & O_PATH)
 		return O_PATH;
-	return (flags & ~(long)O_ACCMODE) | (e.flags & O_ACCMODE);
+	return (flags & ~(long)O_ACCMODE) | (e->flags & O_ACCMODE);
 }
 
-long sys_fcntl(struct regs *r, struct thread *t)
+static long file_fcntl(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
 	switch ((int)r->rsi) {
-	case F_DUPFD:
-	case F_DUPFD_CLOEXEC:
-		return dup_any(r, t);
 	case F_GETFL:
-		return getfl(r, t);
+		return getfl(r, e);
 	case F_ADD_SEALS:
 	case F_GET_SEALS:
 		return -EINVAL; /* as on any file that is no memfd */
@@ -461,66 +384,83 @@ long sys_fcntl(struct regs *r, struct thread *t)
 	}
 }
 
-static long dup_onto(struct regs *r, struct thread *t)
-{
-	const struct fd_entry *e = fd_get(t->proc, (int)r->rdi);
-	struct fd_entry copy = {0};
-	int to = (int)r->rsi;
-	long ret;
+/* --- attributes --- */
 
-	if (e) {
-		copy = *e;
-		if (fd_reserve(t->proc, to) < 0)
-			return -EBADF;
+/* What O_PATH opened has no attributes to change by its descriptor: the kernel says so. */
+static long file_fchmod(struct regs *r, struct thread *t, const struct fd_entry *e)
+{
+	return e->flags & O_PATH ? pass(r) : served_chmod(e->file, (uint32_t)r->rsi);
+}
+
+static long file_fchown(struct regs *r, struct thread *t, const struct fd_entry *e)
+{
+	return e->flags & O_PATH ? pass(r) : served_chown(e->file, (uint32_t)r->rsi, (uint32_t)r->rdx);
+}
+
+static long path_xattr(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_fgetxattr:
+		return SYS_getxattr;
+	case SYS_flistxattr:
+		return SYS_listxattr;
+	case SYS_fsetxattr:
+		return SYS_setxattr;
+	default:
+		return SYS_removexattr;
 	}
-	ret = host_call3((long)r->nr, (long)r->rdi, to, (long)r->rdx);
-	if (host_failed(ret))
-		return ret;
-	if (e)
-		fd_set_entry(t->proc, to, &copy);
-	else
-		fd_clear(t->proc, to);
-	return ret;
 }
 
-long sys_dup2(struct regs *r, struct thread *t)
+/* Attributes of one that the host has are the host's. */
+static long file_xattr(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	long ret;
+	const struct injected_info *info = &injected_get(shields_files(), e->file)->info;
 
-	if ((int)r->rdi == (int)r->rsi)
-		return pass(r);
-	shields_lock();
-	ret = dup_onto(r, t);
-	shields_unlock();
-	return ret;
+	if (e->flags & O_PATH)
+		return -EBADF;
+	if (!info->from_host)
+		return served_without_xattr(r->nr);
+	return scone_safe_call6(path_xattr(r->nr), (long)info->path, (long)r->rsi, (long)r->rdx, (long)r->r10,
+		(long)r->r8, 0);
 }
 
-long sys_dup3(struct regs *r, struct thread *t)
+/* fsync, flock and the like: the placeholder will do. */
+static long file_other(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	return sys_dup2(r, t);
+	return e->flags & O_PATH ? -EBADF : pass(r);
 }
 
-/* The entry goes first: once the kernel has freed the number, another thread may get it for something else. From there on no signal handler
- * of the program may come between, so the host call is not an interruptible one. */
-long sys_close(struct regs *r, struct thread *t)
-{
-	shields_lock();
-	fd_clear(t->proc, (int)r->rdi);
-	shields_unlock();
-	return host_close((int)r->rdi);
-}
-
-long sys_close_range(struct regs *r, struct thread *t)
-{
-	uint32_t first = (uint32_t)r->rdi, last = (uint32_t)r->rsi, flags = (uint32_t)r->rdx;
-	bool closes = first <= last && !(flags & ~(uint32_t)CLOSE_RANGE_UNSHARE);
-
-	if ((flags & CLOSE_RANGE_UNSHARE) && fd_has_company())
-		return -EINVAL;
-	if (closes) {
-		shields_lock();
-		fd_clear_range(t->proc, first, last);
-		shields_unlock();
-	}
-	return host_call3(SYS_close_range, first, last, flags);
-}
+const struct fd_ops fd_ops_injected = {
+	.call =
+		{
+			[SYS_read] = file_read,
+			[SYS_pread64] = file_pread64,
+			[SYS_readv] = file_readv,
+			[SYS_preadv] = file_preadv,
+			[SYS_preadv2] = file_preadv,
+			[SYS_write] = file_write,
+			[SYS_pwrite64] = file_pwrite64,
+			[SYS_writev] = file_writev,
+			[SYS_pwritev] = file_pwritev,
+			[SYS_pwritev2] = file_pwritev,
+			[SYS_lseek] = file_lseek,
+			[SYS_fstat] = file_fstat,
+			[SYS_ftruncate] = file_ftruncate,
+			[SYS_fallocate] = file_fallocate,
+			[SYS_ioctl] = file_ioctl,
+			[SYS_fcntl] = file_fcntl,
+			[SYS_fchmod] = file_fchmod,
+			[SYS_fchown] = file_fchown,
+			[SYS_fgetxattr] = file_xattr,
+			[SYS_flistxattr] = file_xattr,
+			[SYS_fsetxattr] = file_xattr,
+			[SYS_fremovexattr] = file_xattr,
+			[SYS_mmap] = file_mmap,
+			[SYS_sendfile] = file_sendfile,
+			[SYS_splice] = file_no_copy,
+			[SYS_tee] = file_no_copy,
+			[SYS_vmsplice] = file_no_copy,
+			[SYS_copy_file_range] = file_no_copy,
+		},
+	.other = file_other,
+};

@@ -7,9 +7,8 @@
 #include <sys/mman.h>
 #include "core/secret.h"
 #include "host/host.h"
-#include "runtime/fd.h"
 #include "runtime/shields.h"
-#include "runtime/sys/table.h"
+#include "runtime/sys/file.h"
 
 #define PAGE 4096UL
 #define SENDFILE_STEP 16384
@@ -39,20 +38,19 @@ static long map_content(
 	return base;
 }
 
-static long mmap_locked(struct regs *r, struct thread *t)
+static long mmap_locked(struct regs *r, const struct fd_entry *e)
 {
-	const struct fd_entry *e = fd_get(t->proc, (int)r->r8);
 	int prot = (int)r->rdx, flags = (int)r->r10, type = flags & MAP_TYPE;
 	const struct injected_file *f;
 	long base;
 
-	if (!e || (e->flags & O_PATH))
+	if (e->flags & O_PATH)
 		return -EBADF;
 	if (!fd_may_read(e) || (prot & PROT_EXEC))
 		return -EACCES;
 	if (type != MAP_PRIVATE && (prot & PROT_WRITE))
 		return fd_may_write(e) ? -ENODEV : -EACCES;
-	f = injected_get(shields_files(), e->file - 1);
+	f = injected_get(shields_files(), e->file);
 	/* The kernel checks the arguments and finds the place. Placeholders of a shared description may have another size: set ours. */
 	host_call2(SYS_ftruncate, (int)r->r8, (long)f->size);
 	base = host_mmap((void *)r->rdi, r->rsi, prot, (flags & ~(MAP_TYPE | MAP_SYNC)) | MAP_PRIVATE,
@@ -62,54 +60,51 @@ static long mmap_locked(struct regs *r, struct thread *t)
 	return map_content(f, base, r->rsi, prot, flags, r->r9);
 }
 
-long shields_mmap(struct regs *r, struct thread *t)
+long file_mmap(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
 	long ret;
 
 	shields_lock();
-	ret = mmap_locked(r, t);
+	ret = mmap_locked(r, e);
 	shields_unlock();
 	return ret;
 }
 
 struct source {
 	int fd;
+	uint32_t file;
 	bool positioned;
 	uint64_t off;
 };
 
 /* Next step of the file into buf; 0 at its end. The offset moves only with what was written. */
-static long source_read(struct thread *t, struct source *s, uint8_t *buf, size_t n)
+static long source_read(struct source *s, uint8_t *buf, size_t n)
 {
 	const struct injected_file *f;
-	const struct fd_entry *e;
-	long ret = -EBADF;
+	long ret;
 
 	shields_lock();
-	e = fd_get(t->proc, s->fd);
-	if (e && fd_may_read(e)) {
-		f = injected_get(shields_files(), e->file - 1);
-		ret = s->positioned ? 0 : host_call3(SYS_lseek, s->fd, 0, SEEK_CUR);
-		if (ret >= 0 && !s->positioned)
-			s->off = (uint64_t)ret;
-		if (ret >= 0) {
-			ret = s->off < f->size ? (long)(f->size - s->off < n ? f->size - s->off : n) : 0;
-			if (ret > 0)
-				memcpy(buf, f->data + s->off, (size_t)ret);
-		}
+	f = injected_get(shields_files(), s->file);
+	ret = s->positioned ? 0 : host_call3(SYS_lseek, s->fd, 0, SEEK_CUR);
+	if (ret >= 0 && !s->positioned)
+		s->off = (uint64_t)ret;
+	if (ret >= 0) {
+		ret = s->off < f->size ? (long)(f->size - s->off < n ? f->size - s->off : n) : 0;
+		if (ret > 0)
+			memcpy(buf, f->data + s->off, (size_t)ret);
 	}
 	shields_unlock();
 	return ret;
 }
 
-static long send_steps(struct regs *r, struct thread *t, struct source *s, size_t count)
+static long send_steps(struct regs *r, struct source *s, size_t count)
 {
 	uint8_t buf[SENDFILE_STEP];
 	size_t total = 0;
 	long ret = 0;
 
 	while (total < count) {
-		long n = source_read(t, s, buf, count - total < sizeof(buf) ? count - total : sizeof(buf));
+		long n = source_read(s, buf, count - total < sizeof(buf) ? count - total : sizeof(buf));
 
 		ret = n > 0 ? scone_safe_call6(SYS_write, (long)r->rdi, (long)buf, n, 0, 0, 0) : n;
 		if (ret <= 0)
@@ -125,26 +120,29 @@ static long send_steps(struct regs *r, struct thread *t, struct source *s, size_
 	return total ? (long)total : ret;
 }
 
-static long emulate_sendfile(struct regs *r, struct thread *t)
+/* splice, tee, copy_file_range and the like would move the placeholder's zeros. EINVAL makes programs fall back to read and write. */
+long file_no_copy(struct regs *r, struct thread *t, const struct fd_entry *e)
 {
-	struct source s = {.fd = (int)r->rsi, .positioned = r->rdx != 0};
+	return r->nr == SYS_vmsplice ? -EBADF : -EINVAL;
+}
+
+/* From the file only: into it EINVAL. */
+long file_sendfile(struct regs *r, struct thread *t, const struct fd_entry *e)
+{
+	struct source s = {.fd = (int)r->rsi, .file = e->file, .positioned = r->rdx != 0};
 	size_t count = r->r10 < (uint64_t)RW_TOTAL_MAX ? r->r10 : (size_t)RW_TOTAL_MAX;
 	long ret;
 
+	if (fd_is_shielded(t->proc, r->rdi))
+		return -EINVAL;
+	if (!fd_may_read(e))
+		return -EBADF;
 	if (s.positioned && user_copy(&s.off, (const void *)r->rdx, sizeof(s.off)) < 0)
 		return -EFAULT;
 	if ((int64_t)s.off < 0)
 		return -EINVAL;
-	ret = send_steps(r, t, &s, count);
+	ret = send_steps(r, &s, count);
 	if (ret > 0 && s.positioned && user_copy((void *)r->rdx, &s.off, sizeof(s.off)) < 0)
 		return -EFAULT;
 	return ret;
-}
-
-/* splice, tee, copy_file_range and the like would move the placeholder's zeros. EINVAL makes programs fall back to read and write. */
-long sys_fd_refused(struct regs *r, struct thread *t)
-{
-	if (r->nr == SYS_sendfile && !fd_is_shielded(t->proc, r->rdi))
-		return emulate_sendfile(r, t);
-	return r->nr == SYS_vmsplice ? -EBADF : -EINVAL;
 }

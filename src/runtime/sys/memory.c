@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include "runtime/code.h"
+#include "runtime/fd_ops.h"
 #include "runtime/loader.h"
-#include "runtime/shields.h"
 #include "runtime/sys/table.h"
 #include "runtime/verified.h"
 #include "runtime/x86_64/rewrite.h"
@@ -43,7 +43,7 @@ long sys_mmap(struct regs *r, struct thread *t)
 	if ((flags & MAP_FIXED) && code_overlaps(r->rdi, r->rsi))
 		code_forget(r->rdi, r->rsi);
 	if (file && fd_is_shielded(t->proc, r->r8))
-		return shields_mmap(r, t);
+		return fd_call(r, t, (int)r->r8);
 	if (file && (flags & MAP_TYPE) == MAP_PRIVATE)
 		return code_map((void *)r->rdi, r->rsi, (int)prot, (int)flags, (int)r->r8, (off_t)r->r9);
 	if (runtime.attested && (prot & PROT_EXEC)) {

@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <utime.h>
 #include "host/host.h"
-#include "runtime/fd.h"
+#include "runtime/fd_ops.h"
 #include "runtime/place.h"
 #include "runtime/served.h"
 #include "runtime/shields.h"
@@ -149,32 +149,12 @@ long sys_fchownat(struct regs *r, struct thread *t)
 	return id < 0 ? pass(r) : served_chown((uint32_t)id, (uint32_t)r->rdx, (uint32_t)r->r10);
 }
 
-/* Of a shielded descriptor: its id, or -1. */
+/* Of a descriptor that stands for an injected file: its id, or -1. */
 static int of_descriptor(struct thread *t, uint64_t fd)
 {
-	const struct fd_entry *e;
-	int id = -1;
+	struct fd_entry e = fd_load(t->proc, (uint32_t)fd);
 
-	shields_lock();
-	e = fd_get(t->proc, (int)fd);
-	if (e && !(e->flags & O_PATH))
-		id = (int)e->file - 1;
-	shields_unlock();
-	return id;
-}
-
-long sys_fchmod(struct regs *r, struct thread *t)
-{
-	int id = of_descriptor(t, r->rdi);
-
-	return id < 0 ? pass(r) : served_chmod((uint32_t)id, (uint32_t)r->rsi);
-}
-
-long sys_fchown(struct regs *r, struct thread *t)
-{
-	int id = of_descriptor(t, r->rdi);
-
-	return id < 0 ? pass(r) : served_chown((uint32_t)id, (uint32_t)r->rsi, (uint32_t)r->rdx);
+	return e.kind == FD_INJECTED && !(e.flags & O_PATH) ? (int)e.file : -1;
 }
 
 /* A null path means the descriptor: futimens(3). */
@@ -238,23 +218,6 @@ long sys_utime(struct regs *r, struct thread *t)
 	return served_set_times((uint32_t)id, times);
 }
 
-/* A file in memory: nothing to list, nothing there, no room for any. */
-static long without_xattr(uint64_t nr)
-{
-	switch (nr) {
-	case SYS_listxattr:
-	case SYS_llistxattr:
-	case SYS_flistxattr:
-		return 0;
-	case SYS_setxattr:
-	case SYS_lsetxattr:
-	case SYS_fsetxattr:
-		return -EOPNOTSUPP;
-	default:
-		return -ENODATA;
-	}
-}
-
 long sys_xattr(struct regs *r, struct thread *t)
 {
 	bool link_meant = r->nr == SYS_lgetxattr || r->nr == SYS_llistxattr || r->nr == SYS_lsetxattr ||
@@ -262,34 +225,5 @@ long sys_xattr(struct regs *r, struct thread *t)
 
 	if (memory_only(t, AT_FDCWD, r->rdi, link_meant ? PLACE_NOFOLLOW : 0) < 0)
 		return pass(r);
-	return without_xattr(r->nr);
-}
-
-static long path_xattr(uint64_t nr)
-{
-	switch (nr) {
-	case SYS_fgetxattr:
-		return SYS_getxattr;
-	case SYS_flistxattr:
-		return SYS_listxattr;
-	case SYS_fsetxattr:
-		return SYS_setxattr;
-	default:
-		return SYS_removexattr;
-	}
-}
-
-/* Attributes of one that the host has are the host's. */
-long sys_fxattr(struct regs *r, struct thread *t)
-{
-	int id = of_descriptor(t, r->rdi);
-	const struct injected_info *info;
-
-	if (id < 0)
-		return fd_is_shielded(t->proc, r->rdi) ? -EBADF : pass(r);
-	info = &injected_get(shields_files(), (uint32_t)id)->info;
-	if (!info->from_host)
-		return without_xattr(r->nr);
-	return scone_safe_call6(path_xattr(r->nr), (long)info->path, (long)r->rsi, (long)r->rdx, (long)r->r10,
-		(long)r->r8, 0);
+	return served_without_xattr(r->nr);
 }

@@ -132,41 +132,24 @@ long sys_chmod(struct regs *r, struct thread *t);
 long sys_fchmodat(struct regs *r, struct thread *t);
 long sys_chown(struct regs *r, struct thread *t);
 long sys_fchownat(struct regs *r, struct thread *t);
-long sys_fchmod(struct regs *r, struct thread *t);
-long sys_fchown(struct regs *r, struct thread *t);
 long sys_utimensat(struct regs *r, struct thread *t);
 long sys_futimesat(struct regs *r, struct thread *t);
 long sys_utimes(struct regs *r, struct thread *t);
 long sys_utime(struct regs *r, struct thread *t);
 long sys_rmdir(struct regs *r, struct thread *t);
 long sys_xattr(struct regs *r, struct thread *t);
-long sys_fxattr(struct regs *r, struct thread *t);
 
-/* file.c: calls on a descriptor that a shield serves; also those that copy or close descriptors. */
-long sys_read(struct regs *r, struct thread *t);
-long sys_pread64(struct regs *r, struct thread *t);
-long sys_readv(struct regs *r, struct thread *t);
-long sys_preadv(struct regs *r, struct thread *t);
-long sys_write(struct regs *r, struct thread *t);
-long sys_pwrite64(struct regs *r, struct thread *t);
-long sys_writev(struct regs *r, struct thread *t);
-long sys_pwritev(struct regs *r, struct thread *t);
-long sys_lseek(struct regs *r, struct thread *t);
-long sys_fstat(struct regs *r, struct thread *t);
-long sys_ftruncate(struct regs *r, struct thread *t);
-long sys_fallocate(struct regs *r, struct thread *t);
-long sys_ioctl(struct regs *r, struct thread *t);
+/* fd_call.c: calls that a descriptor decides, which go to what fd_ops.h has for its kind; and those that copy or close descriptors. */
+long sys_fd(struct regs *r, struct thread *t); /* of the first argument */
+long sys_fd_pair(struct regs *r, struct thread *t); /* of the first and second, as sendfile */
+long sys_fd_ends(struct regs *r, struct thread *t); /* of the first and third, as splice */
 long sys_fcntl(struct regs *r, struct thread *t);
 long sys_dup(struct regs *r, struct thread *t);
-long sys_dup2(struct regs *r, struct thread *t);
-long sys_dup3(struct regs *r, struct thread *t);
+long sys_dup2(struct regs *r, struct thread *t); /* and dup3 */
 long sys_close(struct regs *r, struct thread *t);
 long sys_close_range(struct regs *r, struct thread *t);
-long sys_fd_refused(
-	struct regs *r, struct thread *t); /* sendfile, splice, copy_file_range, … on a shielded descriptor */
 
 /* descriptor.c: descriptors that come or go past open, dup and close; input and output without waiting. */
-long sys_fd_plain(struct regs *r, struct thread *t); /* fsync, flock and the like: the placeholder will do */
 long sys_recvmsg(struct regs *r, struct thread *t);
 long sys_recvmmsg(struct regs *r, struct thread *t);
 long sys_pidfd_getfd(struct regs *r, struct thread *t);
