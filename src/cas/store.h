@@ -15,6 +15,7 @@
 
 #define STORE_KEY_LEN 32
 #define STORE_VALUE_MAX (4 * 1024 * 1024)
+#define STORE_FETCH_MAX 32
 
 struct store_change {
 	uint8_t key[STORE_KEY_LEN];
@@ -44,9 +45,18 @@ struct store_ops {
 	int (*get)(struct store *s, const uint8_t key[STORE_KEY_LEN], struct buf *out, struct error *err);
 	/* Every record of one snapshot, in any order; 0, or what visit returned. */
 	int (*each)(struct store *s, store_visit visit, void *arg, struct error *err);
-	/* ERR_CONFLICT: the guard does not hold, nothing was written. Any other failure: nothing was acknowledged. */
+	/* ERR_CONFLICT: the guard does not hold, nothing was written (a shared store: or this very batch was, by an attempt whose answer was lost).
+	 * ERR_LIMIT: nothing was written. Any other failure: nothing was acknowledged; in a shared store it may be there all the same, even later. */
 	int (*apply)(struct store *s, const struct store_change *changes, size_t n,
 		const struct store_guard *guard, struct error *err);
+
+	/* A shared store has several writers, each with the sealed store's head as guard. */
+	bool shared;
+	size_t changes_max, bytes_max; /* of one batch; 0: no limit */
+	/* Shared only. The values of n keys, n at most STORE_FETCH_MAX, at one moment after the call began: ret[i], initialised by the caller, holds the
+	 * value, or nothing if there is no such record. */
+	int (*fetch)(struct store *s, const uint8_t (*keys)[STORE_KEY_LEN], size_t n, struct buf *ret,
+		struct error *err);
 };
 
 struct store {
@@ -55,5 +65,6 @@ struct store {
 };
 
 extern const struct store_ops store_sqlite_ops; /* where: path of the database file */
+extern const struct store_ops store_etcd_ops; /* where: etcd.h */
 
 #endif
