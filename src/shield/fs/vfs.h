@@ -17,8 +17,9 @@
  * held when a function returns, but for those between vfs_io_begin and vfs_io_end, and none of all while a caller waits for a record lock.
  *
  * Errors: -errno as Linux answers for the same call, checked in the same order; beyond those, and of all of them: -EIO, -EBADMSG, -EROFS,
- * -ENOSPC, -ENOMEM of the engine; -ENFILE when a table of the region is full. A descriptor that is none of a volume is -EBADF. Out
- * parameters are set only on success. Every function may be called by any thread at any time unless it says otherwise.
+ * -ENOSPC, -ENOMEM of the engine; -ENFILE when a table of the region is full. A descriptor that is none of a volume is -EBADF. -ESTALE, of
+ * a function that takes a place: what the walk found has changed meanwhile; walk again. Out parameters are set only on success. Every
+ * function may be called by any thread at any time unless it says otherwise.
  */
 #ifndef SCONE_SHIELD_FS_VFS_H
 #define SCONE_SHIELD_FS_VFS_H
@@ -97,7 +98,7 @@ struct vfs_mount {
 	const struct volume_open_options *options; /* not used by vfs_mount_attach */
 };
 /* Open a volume and enter it in the mount table: its number. Only before there is a second process. What volume_open answers; -EEXIST: that path is one
- * already; -ENFILE: VFS_MOUNTS. report may be NULL. */
+ * already, or above or below one; -ENFILE: VFS_MOUNTS. report may be NULL. */
 MUST_USE int vfs_mount(struct vfs *f, const struct vfs_mount *m, struct volume_open_report *report);
 /* After exec: the process' own handle of mount number n. path and options of m are not looked at. */
 MUST_USE int vfs_mount_attach(struct vfs *f, uint32_t n, const struct vfs_mount *m);
@@ -115,8 +116,9 @@ int vfs_mount_find(const struct vfs *f, const char *path, const char **ret_rest)
  * copied too unless vfork. -EAGAIN: no slot. The threads that run meanwhile may change the parent's descriptors: the caller keeps them
  * from that, for the kernel's table is copied later. */
 MUST_USE int vfs_fork_prepare(const struct vfs_caller *c, bool vfork, uint32_t *ret_slot);
-/* In the child, first thing, when alive answers true for slot: *c (fork: its own copy; vfork: a copy made for it) becomes the child's. */
-void vfs_fork_child(struct vfs_caller *c, uint32_t slot, uint32_t pid);
+/* In the child, first thing, when alive answers true for slot: *c (fork: its own copy; vfork: a copy made for it) becomes the child's. -ESTALE: the
+ * parent died and the slot was taken away seconds ago; the child has nothing and should end as if killed. vfork as it was prepared. */
+MUST_USE int vfs_fork_child(struct vfs_caller *c, uint32_t slot, uint32_t pid);
 /* The fork failed. */
 void vfs_fork_cancel(const struct vfs_caller *c, uint32_t slot);
 /* In the new image after vfs_attach: mappings are gone. The caller clears descriptors that exec closed (vfs_fd_next, vfs_close). */
@@ -162,6 +164,8 @@ static inline struct vfs_node vfs_place_node(const struct vfs_place *p)
 #define VFS_NO_SYMLINKS 2u /* openat2: -ELOOP at any */
 #define VFS_BENEATH 4u /* openat2: -EXDEV for absolute links and for ".." above the start */
 #define VFS_IN_ROOT 8u /* openat2: the start is "/" and its own parent */
+#define VFS_NAME                                                                                             \
+	32u /* for calls that are about the name itself (mkdir, unlink, rename …): the last is never followed, with a slash neither */
 #define VFS_NO_XDEV 16u /* openat2: -EXDEV instead of VFS_AWAY */
 
 #define VFS_AWAY 1
@@ -255,7 +259,7 @@ MUST_USE int vfs_fsync(const struct vfs_caller *c, int fd, bool data_only);
 /* Everything of the volume of fd (syncfs), or of all volumes (fd < 0: sync). */
 MUST_USE int vfs_sync(const struct vfs_caller *c, int fd);
 
-/* --- Names. p: of vfs_walk with VFS_NOFOLLOW. --- */
+/* --- Names. p: of vfs_walk with VFS_NAME. --- */
 
 MUST_USE int vfs_mkdir(const struct vfs_caller *c, const struct vfs_place *p, uint32_t mode);
 /* mode with S_IFMT (0: regular); umask is taken off here. */
