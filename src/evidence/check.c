@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include "core/encode.h"
 
 #define SHOWN_MAX 64
@@ -20,6 +21,9 @@ static const char *const names[CHECK_COUNT] = {
 	[CHECK_ADVISORY] = "advisory",
 	[CHECK_ISSUED_AT] = "issued-at",
 	[CHECK_PLATFORM] = "platform",
+	[CHECK_LAS_SIGNATURE] = "las-signature",
+	[CHECK_PLATFORM_AGE] = "platform-age",
+	[CHECK_MACHINE] = "machine",
 	[CHECK_CHAIN_MISSING] = "chain-missing",
 	[CHECK_CHAIN_FORMAT] = "chain-format",
 	[CHECK_CHAIN_ORDER] = "chain-order",
@@ -69,6 +73,14 @@ static const char *const names[CHECK_COUNT] = {
 const char *evidence_check_name(enum evidence_check c)
 {
 	return (size_t)c < CHECK_COUNT ? names[c] : NULL;
+}
+
+const char *evidence_check_find(const char *name)
+{
+	for (size_t i = 0; i < CHECK_COUNT; i++)
+		if (strcmp(names[i], name) == 0)
+			return names[i];
+	return NULL;
 }
 
 int evidence_refuse(struct error *err, enum evidence_check c, const char *fmt, ...)

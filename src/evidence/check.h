@@ -23,6 +23,9 @@ enum evidence_check {
 	CHECK_ADVISORY, /* an advisory that is not ignored */
 	CHECK_ISSUED_AT, /* too old or from the future */
 	CHECK_PLATFORM, /* the platform is none of those that are trusted */
+	CHECK_LAS_SIGNATURE, /* what is said of the program is not signed by the LAS that the platform names */
+	CHECK_PLATFORM_AGE, /* the platform's evidence is older than wanted, or nothing says how old */
+	CHECK_MACHINE, /* nothing says that a machine that measured such a start is believed */
 	/* certificates */
 	CHECK_CHAIN_MISSING,
 	CHECK_CHAIN_FORMAT, /* not certificates, or too many */
@@ -76,6 +79,8 @@ enum evidence_check {
 
 /* Lower case words with '-': "chain-root". */
 const char *evidence_check_name(enum evidence_check c);
+/* The same string, found by its text; NULL: no check has this name. */
+const char *evidence_check_find(const char *name);
 
 /* error_set with ERR_ATTEST and the check's name. The sentence has the value seen and the value wanted. Returns -1. */
 int evidence_refuse(struct error *err, enum evidence_check c, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -105,6 +105,8 @@ json_t *verdict_json(const struct verdict *v)
 	     set_hex_if(j, "manifest_root", v->manifest_root, sizeof(v->manifest_root)) |
 	     json_set_hex(j, "report_data", v->report_data, sizeof(v->report_data)) |
 	     json_set_hex(j, "platform", v->platform, sizeof(v->platform)) |
+	     set_hex_if(j, "las_key", v->las_key, sizeof(v->las_key)) |
+	     set_hex_if(j, "platform_nonce", v->platform_nonce, sizeof(v->platform_nonce)) |
 	     set_number_if(j, "issued_at", v->issued_at) | set_number_if(j, "valid_until", v->valid_until) |
 	     set_detail(v, j);
 	if (rc == 0)
@@ -122,6 +124,7 @@ static const char *const item_names[ITEM_END] = {
 	[ITEM_EVENT_LOG] = "event_log",
 	[ITEM_VALUES] = "values",
 	[ITEM_WORKLOAD] = "workload",
+	[ITEM_LAS] = "las",
 };
 
 static json_t *items_json(const struct evidence *e)

@@ -16,6 +16,7 @@
 
 #define REPORT_DATA_LEN 64
 #define LAUNCH_MAX 64
+#define PLATFORM_NONCE_LEN 32
 #define ADVISORY_MAX 128
 #define ADVISORY_NAME_MAX 32
 
@@ -96,6 +97,9 @@ struct verdict {
 	uint8_t runtime_digest[32]; /* SHA-256 of the runtime's image; zeros where the TEE does not say */
 	uint8_t manifest_root[32];
 	uint8_t report_data[REPORT_DATA_LEN];
+	bool by_las; /* the platform's evidence names the key of a LAS, whose word digest, root, measurement and report data are (workload.h) */
+	uint8_t las_key[32]; /* that key, raw Ed25519 */
+	uint8_t platform_nonce[PLATFORM_NONCE_LEN]; /* of a relying party: the platform's evidence is newer than it; zeros: none */
 	uint8_t platform[32]; /* key hash of the platform's key: PCK, VCEK or VLEK, AK, Nitro leaf, sim key */
 	uint64_t issued_at; /* seconds since 1970, as the platform claims; 0: does not say */
 	enum tcb_status tcb_status;

@@ -15,7 +15,6 @@
 #include "core/encode.h"
 #include "crypto/hash.h"
 #include "evidence/snp_report.h"
-#include "evidence/workload.h"
 #include "tee/configfs_tsm.h"
 #include "tee/tee.h"
 
@@ -268,38 +267,26 @@ static void configfs_close(struct tee *t)
 	free(t);
 }
 
-static int make_evidence(const struct tee_ops *ops, const char *provider,
-	const uint8_t workload[WORKLOAD_LEN], struct buf *out, struct error *err)
+static int configfs_quote(
+	struct tee *t, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
 {
-	struct evidence e = {.tee = ops->type};
+	const char *provider = t->ops->type == TEE_SNP ? CONFIGFS_TSM_SNP : CONFIGFS_TSM_TDX;
+	struct evidence e = {.tee = t->ops->type};
 	struct buf outblob, auxblob;
-	uint8_t bound[REPORT_DATA_LEN];
 	int rc;
 
-	workload_bind(workload, bound);
 	buf_init(&outblob, BLOB_MAX + 4096);
 	buf_init(&auxblob, BLOB_MAX + 4096);
-	rc = configfs_tsm_report(provider, bound, &outblob, &auxblob, err);
+	rc = configfs_tsm_report(provider, report_data, &outblob, &auxblob, err);
 	if (rc == 0) {
 		e.item[ITEM_STATEMENT] = (struct bytes){outblob.data, outblob.len};
 		if (auxblob.len > 0)
 			e.item[ITEM_CERTIFICATES] = (struct bytes){auxblob.data, auxblob.len};
-		e.item[ITEM_WORKLOAD] = (struct bytes){workload, WORKLOAD_LEN};
 		rc = evidence_write(&e, out, err);
 	}
 	buf_free(&outblob);
 	buf_free(&auxblob);
-	return rc < 0 ? error_wrap(err, "tee %s", ops->name) : 0;
-}
-
-static int configfs_evidence(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
-	const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
-{
-	uint8_t workload[WORKLOAD_LEN];
-
-	workload_make(runtime_digest, manifest_root, report_data, workload);
-	return make_evidence(
-		t->ops, t->ops->type == TEE_SNP ? CONFIGFS_TSM_SNP : CONFIGFS_TSM_TDX, workload, out, err);
+	return rc < 0 ? error_wrap(err, "tee %s", t->ops->name) : 0;
 }
 
 static int no_sealing(
@@ -343,7 +330,8 @@ const struct tee_ops tee_snp_ops = {
 	.probe = snp_probe,
 	.open = snp_open,
 	.close = configfs_close,
-	.evidence = configfs_evidence,
+	.evidence = tee_quote_workload,
+	.quote = configfs_quote,
 	.seal = no_sealing,
 	.unseal = no_sealing,
 	.platform = snp_platform,
@@ -355,7 +343,8 @@ const struct tee_ops tee_tdx_ops = {
 	.probe = tdx_probe,
 	.open = tdx_open,
 	.close = configfs_close,
-	.evidence = configfs_evidence,
+	.evidence = tee_quote_workload,
+	.quote = configfs_quote,
 	.seal = no_sealing,
 	.unseal = no_sealing,
 	.platform = tdx_platform,

@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "evidence/nitro_cbor.h"
-#include "evidence/workload.h"
 #include "tee/tee.h"
 
 #define NSM_DEVICE "/dev/nsm"
@@ -142,22 +141,17 @@ static int ask(
 	return rc < 0 ? -1 : take_document(response, ret, err);
 }
 
-static int nitro_evidence(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
-	const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
+static int nitro_quote(
+	struct tee *t, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
 {
-	uint8_t workload[WORKLOAD_LEN], bound[REPORT_DATA_LEN];
 	struct evidence e = {.tee = TEE_NITRO};
 	struct buf response;
 	int rc;
 
-	workload_make(runtime_digest, manifest_root, report_data, workload);
-	workload_bind(workload, bound);
 	buf_init(&response, NSM_RESPONSE_MAX);
-	rc = ask(bound, &response, &e.item[ITEM_STATEMENT], err);
-	if (rc == 0) {
-		e.item[ITEM_WORKLOAD] = (struct bytes){workload, sizeof(workload)};
+	rc = ask(report_data, &response, &e.item[ITEM_STATEMENT], err);
+	if (rc == 0)
 		rc = evidence_write(&e, out, err);
-	}
 	buf_free(&response);
 	return rc;
 }
@@ -181,7 +175,8 @@ const struct tee_ops tee_nitro_ops = {
 	.probe = nitro_probe,
 	.open = nitro_open,
 	.close = nitro_close,
-	.evidence = nitro_evidence,
+	.evidence = tee_quote_workload,
+	.quote = nitro_quote,
 	.seal = no_sealing,
 	.unseal = no_sealing,
 	.platform = nitro_platform,

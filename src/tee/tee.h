@@ -24,6 +24,10 @@ struct tee_ops {
 	/* Evidence that this platform vouches for (runtime digest, manifest root, report data), appended to out. */
 	int (*evidence)(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
 		const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err);
+	/* A machine's evidence with report data as they are, of which the last 32 bytes must be zeros, and no workload; appended to out, at most
+	 * EVIDENCE_MAX. NULL where evidence always speaks of a program (sim). */
+	int (*quote)(struct tee *t, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out,
+		struct error *err);
 	/* Encrypt so that only this platform (and, where the TEE can, only this code) opens it. label separates uses. */
 	int (*seal)(struct tee *t, const char *label, const void *p, size_t n, struct buf *out,
 		struct error *err);
@@ -48,6 +52,11 @@ extern const struct tee_ops tee_snp_ops, tee_tdx_ops; /* the kernel's configfs-t
 extern const struct tee_ops tee_nitro_ops; /* /dev/nsm */
 extern const struct tee_ops tee_sgx_ops; /* not yet: probe says why */
 extern const struct tee_ops tee_skeleton_ops; /* where a new driver starts: probe always says no */
+
+/* evidence for a driver that has quote: of the machine, with the workload beside it (evidence/workload.h). */
+MUST_USE int tee_quote_workload(struct tee *t, const uint8_t runtime_digest[32],
+	const uint8_t manifest_root[32], const uint8_t report_data[REPORT_DATA_LEN], struct buf *out,
+	struct error *err);
 
 /* All drivers, NULL-terminated. The first whose probe succeeds is the default; others are chosen by name. */
 const struct tee_ops *const *tee_drivers(void);

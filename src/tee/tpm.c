@@ -84,25 +84,21 @@ static void set_item(struct evidence *e, enum evidence_item i, const struct buf 
 		e->item[i] = (struct bytes){b->data, b->len};
 }
 
-static int tpm_evidence(struct tee *t, const uint8_t runtime_digest[32], const uint8_t manifest_root[32],
-	const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
+static int tpm_quote(
+	struct tee *t, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
 {
-	uint8_t workload[WORKLOAD_LEN], bound[REPORT_DATA_LEN];
 	struct evidence e = {.tee = TEE_TPM};
 	struct tpm_quote_items q;
 	int rc;
 
-	workload_make(runtime_digest, manifest_root, report_data, workload);
-	workload_bind(workload, bound);
 	tpm_quote_items_init(&q);
-	rc = tpm_quote_make(&tpm_of(t)->ak, bound, WORKLOAD_BOUND_LEN, &q, err);
+	rc = tpm_quote_make(&tpm_of(t)->ak, report_data, WORKLOAD_BOUND_LEN, &q, err);
 	if (rc == 0) {
 		set_item(&e, ITEM_STATEMENT, &q.statement);
 		set_item(&e, ITEM_SIGNATURE, &q.signature);
 		set_item(&e, ITEM_KEY, &q.key);
 		set_item(&e, ITEM_EVENT_LOG, &q.log);
 		set_item(&e, ITEM_VALUES, &q.values);
-		e.item[ITEM_WORKLOAD] = (struct bytes){workload, sizeof(workload)};
 		rc = evidence_write(&e, out, err);
 	}
 	tpm_quote_items_free(&q);
@@ -158,7 +154,8 @@ const struct tee_ops tee_tpm_ops = {
 	.probe = tpm_probe,
 	.open = tpm_open,
 	.close = tpm_close,
-	.evidence = tpm_evidence,
+	.evidence = tee_quote_workload,
+	.quote = tpm_quote,
 	.seal = tpm_tee_seal,
 	.unseal = tpm_tee_unseal,
 	.platform = tpm_platform,
