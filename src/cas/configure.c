@@ -202,6 +202,9 @@ static int fill(struct work *w, struct error *err)
 
 	if (add_arguments(w, err) || add_environment(w, err) || add_warnings(w, err))
 		return -1;
+	if (image && image->volume_count)
+		return error_set(err, ERR_INPUT, "image \"%s\" has volumes, and this CAS hands out none",
+			image->name);
 	return image && (add_files(w, image, err) || add_secrets(w, image, err)) ? -1 : 0;
 }
 

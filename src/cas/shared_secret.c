@@ -10,7 +10,7 @@ static int not_exported(const struct stored_session *s, const struct secret_spec
 	return error_set(err, ERR_NOT_FOUND,
 		"secret \"%s\": session \"%s\" exports no secret \"%s\" to session \"%s\", or there is no "
 		"such session [E-REF]",
-		spec->name, spec->import.session, spec->import.secret, s->doc->name);
+		spec->name, spec->import.session, spec->import.item, s->doc->name);
 }
 
 static int check_hash(
@@ -41,7 +41,7 @@ static int take(const struct stored_session *exporter, const struct stored_sessi
 	const struct secret_spec *spec, enum secret_kind *ret_kind, struct buf *out, struct error *err)
 {
 	const struct secret_spec *given =
-		session_secret(exporter->doc, spec->import.secret, strlen(spec->import.secret));
+		session_secret(exporter->doc, spec->import.item, strlen(spec->import.item));
 	const void *p;
 	size_t n;
 

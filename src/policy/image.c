@@ -142,7 +142,7 @@ static void read_provided(struct parse *p, const struct ynode *n, struct image *
 
 static void read_image(struct parse *p, const struct ynode *n)
 {
-	const struct ynode *name, *files, *volumes, *provided;
+	const struct ynode *name, *files, *provided;
 	size_t count = p->s->image_count;
 	struct image *list, *image;
 
@@ -165,9 +165,7 @@ static void read_image(struct parse *p, const struct ynode *n)
 	}
 	/* Counted only now: the name must not be found as its own duplicate. */
 	p->s->image_count = count;
-	volumes = ynode_get(n, "volumes");
-	if (volumes && want_list(p, volumes) && volumes->count)
-		unsupported(p, volumes, "volumes");
+	read_image_volumes(p, ynode_get(n, "volumes"), image);
 	files = ynode_get(n, "injection_files");
 	if (files && want_list(p, files)) {
 		if (files->count > FILES_MAX)
@@ -199,6 +197,9 @@ void image_clear(struct image *i)
 	}
 	for (size_t k = 0; k < i->provide_count; k++)
 		free(i->provide_secrets[k]);
+	for (size_t k = 0; k < i->volume_count; k++)
+		image_volume_clear(&i->volumes[k]);
+	free(i->volumes);
 	free(i->provide_secrets);
 	free(i->files);
 	free(i->name);

@@ -80,6 +80,17 @@ void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec 
 /* Its import and export. True: it is imported, and nothing else of it is to be read. */
 bool read_secret_share(struct parse *p, const struct ynode *n, struct secret_spec *ret);
 void session_ref_clear(struct session_ref *r);
+/* A reference at n, as a map or in one line; reported if it is none. */
+enum ref_use { REF_EXPORT_SECRET, REF_EXPORT_VOLUME, REF_IMPORT_SECRET, REF_IMPORT_VOLUME };
+void read_reference(struct parse *p, const struct ynode *n, enum ref_use use, struct session_ref *ret);
+/* Does an export to r mean this session, with this hash? */
+bool session_ref_admits(
+	const struct session_ref *r, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
+void read_volumes(struct parse *p, const struct ynode *n);
+void volume_spec_clear(struct volume_spec *v);
+/* The volumes of an image. */
+void read_image_volumes(struct parse *p, const struct ynode *n, struct image *ret);
+void image_volume_clear(struct image_volume *v);
 /* Names that secrets give each other, once all are read; n is the list. */
 void check_secret_references(struct parse *p, const struct ynode *n);
 /* The secret of that name; after index_secrets. NULL. */

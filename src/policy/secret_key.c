@@ -82,7 +82,7 @@ static void read_pem(struct parse *p, const struct ynode *n, struct secret_spec 
 	buf_free(&b);
 }
 
-static void read_reference(struct parse *p, const struct ynode *n, char **ret)
+static void read_secret_name(struct parse *p, const struct ynode *n, char **ret)
 {
 	if (n && want_segment(p, n))
 		*ret = parse_strdup(p, n->text, n->len);
@@ -199,10 +199,10 @@ void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec 
 		return;
 	if (!s->has_value)
 		(void)want_key(p, n, "private_key");
-	read_reference(p, ynode_get(n, "private_key"), &s->private_key);
+	read_secret_name(p, ynode_get(n, "private_key"), &s->private_key);
 	if (s->kind == SECRET_PUBLIC_KEY)
 		return;
-	read_reference(p, ynode_get(n, "issuer"), &s->issuer);
+	read_secret_name(p, ynode_get(n, "issuer"), &s->issuer);
 	read_common_name(p, ynode_get(n, "common_name"), s);
 	read_each(p, ynode_get(n, "dns"), s, read_dns);
 	read_each(p, ynode_get(n, "san"), s, read_san);

@@ -5,208 +5,6 @@
 
 #define EXPORTS_MAX 100 /* of one secret */
 
-static const struct key_rule reference_keys[] = {
-	{"session", KEY_OK, 0},
-	{"session_hash", KEY_OK, 0},
-	{"namespace", KEY_OK, 6},
-	{"secret", KEY_OK, 0},
-	{"cas_url", KEY_UNSUPPORTED, 0},
-	{"cas_key", KEY_UNSUPPORTED, 0},
-	{"cas_software_key", KEY_UNSUPPORTED, 0},
-	{NULL, KEY_OK, 0},
-};
-
-void session_ref_clear(struct session_ref *r)
-{
-	free(r->session);
-	free(r->secret);
-}
-
-/* One segment of a relative path onto name, which has room. -1: above the root. */
-static int walk(char *name, const char *segment, size_t n)
-{
-	char *end = strrchr(name, '/');
-	size_t len = strlen(name);
-
-	if (n == 1 && segment[0] == '.')
-		return 0;
-	if (n == 2 && !memcmp(segment, "..", 2)) {
-		if (len == 0)
-			return -1;
-		*(end ? end : name) = '\0';
-		return 0;
-	}
-	if (len)
-		name[len++] = '/';
-	memcpy(name + len, segment, n);
-	name[len + n] = '\0';
-	return 0;
-}
-
-/* Absolute, or relative to the session's own name as a directory. NULL with a diagnosis. */
-static char *resolve_name(struct parse *p, const struct ynode *n, const char *text, size_t len)
-{
-	const char *own = p->s->name ? p->s->name : "", *at = text, *end = text + len;
-	size_t room = strlen(own) + len + 2;
-	struct error err;
-	char *name;
-
-	if (len == 0 || text[0] != '.')
-		name = parse_strdup(p, text, len);
-	else if ((name = calloc(1, room)) == NULL)
-		parse_nomem(p);
-	if (!name)
-		return NULL;
-	if (len && text[0] == '.') {
-		feature_since(p, n, "a relative session name", 10);
-		memcpy(name, own, strlen(own) + 1);
-		while (at < end) {
-			const char *slash = memchr(at, '/', (size_t)(end - at));
-			size_t step = slash ? (size_t)(slash - at) : (size_t)(end - at);
-
-			if (walk(name, at, step)) {
-				ynode_diag(p->d, n, "E-NS", "%.80s leads above the root from session %s",
-					text, own);
-				free(name);
-				return NULL;
-			}
-			at += slash ? step + 1 : step;
-		}
-	}
-	if (session_name_check(name, &err)) {
-		ynode_diag(p->d, n, err.code == ERR_LIMIT ? "E-LENGTH" : "E-CHARSET", "\"%.80s\": %s", name,
-			err.text);
-		free(name);
-		return NULL;
-	}
-	return name;
-}
-
-static void set_session(struct parse *p, const struct ynode *n, const char *text, size_t len, bool below,
-	struct session_ref *ret)
-{
-	if (ret->session) {
-		ynode_diag(p->d, n, "E-CONFLICT", "session and namespace exclude each other");
-		return;
-	}
-	ret->session = resolve_name(p, n, text, len);
-	ret->below = below;
-}
-
-static void check_whole(
-	struct parse *p, const struct ynode *n, size_t errors, bool import, struct session_ref *ret)
-{
-	if (p->d->errors > errors)
-		return;
-	if (!ret->session)
-		ynode_diag(p->d, n, "E-MISSING", "%s is wanted", import ? "session" : "session or namespace");
-	else if (ret->below && ret->has_hash)
-		ynode_diag(p->d, n, "E-CONFLICT", "a namespace has no session_hash");
-	else if (import && ret->below)
-		ynode_diag(
-			p->d, n, "E-CONFLICT", "a secret is imported from one session, not from a namespace");
-	else if (import && !ret->secret)
-		ynode_diag(p->d, n, "E-MISSING", "secret is wanted: its name at the exporter");
-	else if (!import && ret->secret)
-		ynode_diag(p->d, n, "E-CONFLICT", "an export names who may have it, no secret");
-}
-
-static void read_map(struct parse *p, const struct ynode *n, bool import, struct session_ref *ret)
-{
-	const struct ynode *session = ynode_get(n, "session"), *hash = ynode_get(n, "session_hash"),
-			   *space = ynode_get(n, "namespace"), *secret = ynode_get(n, "secret");
-	size_t errors = p->d->errors;
-
-	keys_check(p, n, reference_keys);
-	if (session && want_text(p, session, false))
-		set_session(p, session, session->text, session->len, false, ret);
-	if (space && want_text(p, space, false))
-		set_session(p, space, space->text, space->len, true, ret);
-	if (hash)
-		ret->has_hash = want_hex(p, hash, ret->hash, sizeof ret->hash);
-	if (secret && want_segment(p, secret))
-		ret->secret = parse_strdup(p, secret->text, secret->len);
-	check_whole(p, n, errors, import, ret);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 32) >= 'a' && (c | 32) <= 'f')
-		return (c | 32) - 'a' + 10;
-	return -1;
-}
-
-static bool take_hash(const char *text, size_t n, uint8_t ret[SESSION_HASH_LEN])
-{
-	if (n != 2 * SESSION_HASH_LEN)
-		return false;
-	for (size_t i = 0; i < n; i += 2) {
-		int hi = hex_digit(text[i]), lo = hex_digit(text[i + 1]);
-
-		if (hi < 0 || lo < 0)
-			return false;
-		ret[i / 2] = (uint8_t)(hi << 4 | lo);
-	}
-	return true;
-}
-
-static void read_pair(
-	struct parse *p, const struct ynode *n, const char *pair, size_t len, struct session_ref *ret)
-{
-	const char *eq = memchr(pair, '=', len), *value = eq ? eq + 1 : pair + len;
-	size_t key = eq ? (size_t)(eq - pair) : len, left = len - (size_t)(value - pair);
-
-	if (key == 7 && !memcmp(pair, "session", 7) && left && value[0] != '.')
-		set_session(p, n, value, left, false, ret);
-	else if (key == 9 && !memcmp(pair, "namespace", 9) && left && value[0] != '.')
-		set_session(p, n, value, left, true, ret);
-	else if (key == 12 && !memcmp(pair, "session_hash", 12) && take_hash(value, left, ret->hash))
-		ret->has_hash = true;
-	else if (key == 6 && !memcmp(pair, "secret", 6) && !name_segment_check(value, left, NULL) &&
-		 !ret->secret)
-		ret->secret = parse_strdup(p, value, left);
-	else
-		ynode_diag(p->d, n, "E-VALUE",
-			"%s: \"%.*s\" is none of session=NAME, namespace=NAME, session_hash=HEX, secret=NAME "
-			"with an absolute name",
-			show(n).s, (int)(len < 80 ? len : 80), pair);
-}
-
-/* [HOST]/key=value,key=value */
-static void read_line(struct parse *p, const struct ynode *n, bool import, struct session_ref *ret)
-{
-	const char *at = memchr(n->text, '/', n->len), *end = n->text + n->len;
-	size_t errors = p->d->errors;
-
-	if (!at) {
-		ynode_diag(p->d, n, "E-VALUE", "%s is no reference; a map, or /session=NAME in one line is",
-			show(n).s);
-		return;
-	}
-	if (at != n->text) {
-		unsupported(p, n, "a reference to another CAS");
-		return;
-	}
-	for (at++; at < end;) {
-		const char *comma = memchr(at, ',', (size_t)(end - at));
-		size_t len = comma ? (size_t)(comma - at) : (size_t)(end - at);
-
-		read_pair(p, n, at, len, ret);
-		at += comma ? len + 1 : len;
-	}
-	check_whole(p, n, errors, import, ret);
-}
-
-static void read_reference(struct parse *p, const struct ynode *n, bool import, struct session_ref *ret)
-{
-	if (n->kind == YNODE_MAP)
-		read_map(p, n, import, ret);
-	else if (want_text(p, n, false))
-		read_line(p, n, import, ret);
-}
-
 static void read_export(struct parse *p, const struct ynode *n, struct secret_spec *s)
 {
 	struct session_ref *list;
@@ -219,7 +17,7 @@ static void read_export(struct parse *p, const struct ynode *n, struct secret_sp
 	if (!list)
 		return;
 	s->exports = list;
-	read_reference(p, n, false, &list[s->export_count - 1]);
+	read_reference(p, n, REF_EXPORT_SECRET, &list[s->export_count - 1]);
 }
 
 static void check_import(
@@ -251,7 +49,7 @@ bool read_secret_share(struct parse *p, const struct ynode *n, struct secret_spe
 	if (import) {
 		s->imported = true;
 		s->kind_known = ynode_get(n, "kind") != NULL;
-		read_reference(p, import, true, &s->import);
+		read_reference(p, import, REF_IMPORT_SECRET, &s->import);
 		check_import(p, n, import, s);
 		return true;
 	}
@@ -266,15 +64,8 @@ bool read_secret_share(struct parse *p, const struct ynode *n, struct secret_spe
 bool secret_is_exported(
 	const struct secret_spec *s, const char *session, const uint8_t hash[SESSION_HASH_LEN])
 {
-	for (size_t i = 0; i < s->export_count; i++) {
-		const struct session_ref *r = &s->exports[i];
-		size_t n = strlen(r->session);
-
-		if (strncmp(r->session, session, n))
-			continue;
-		if (session[n] == '\0' ? (!r->has_hash || !memcmp(r->hash, hash, SESSION_HASH_LEN))
-				       : (r->below && session[n] == '/'))
+	for (size_t i = 0; i < s->export_count; i++)
+		if (session_ref_admits(&s->exports[i], session, hash))
 			return true;
-	}
 	return false;
 }

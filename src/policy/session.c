@@ -170,8 +170,6 @@ static void read_history(struct parse *p, const struct ynode *root)
 
 static void read_session(struct parse *p, const struct ynode *root)
 {
-	const struct ynode *volumes;
-
 	refuse_tags(p, root);
 	if (!want_map(p, root) || !read_version(p, root))
 		return;
@@ -180,12 +178,10 @@ static void read_session(struct parse *p, const struct ynode *root)
 	read_history(p, root);
 	read_old_board(p, root);
 	read_secret_config(p, ynode_get(root, "secret_config"));
-	volumes = ynode_get(root, "volumes");
-	if (volumes && want_list(p, volumes) && volumes->count)
-		unsupported(p, volumes, "volumes");
 	/* In the order in which one needs another: the mode decides whether services need attestation, templates name secrets. */
 	read_security(p, ynode_get(root, "security"));
 	read_secrets(p, ynode_get(root, "secrets"));
+	read_volumes(p, ynode_get(root, "volumes"));
 	read_images(p, ynode_get(root, "images"));
 	read_services(p, ynode_get(root, "services"));
 	read_access(p, ynode_get(root, "access_policy"));
@@ -227,6 +223,9 @@ void session_free(struct session *s)
 		service_clear(&s->services[i]);
 	for (size_t i = 0; i < s->secret_count; i++)
 		secret_spec_clear(&s->secrets[i]);
+	for (size_t i = 0; i < s->volume_count; i++)
+		volume_spec_clear(&s->volumes[i]);
+	free(s->volumes);
 	for (size_t i = 0; i < s->image_count; i++)
 		image_clear(&s->images[i]);
 	access_rule_clear(&s->read);

@@ -44,7 +44,7 @@ struct session_ref {
 	bool below; /* export: and all sessions below it */
 	bool has_hash;
 	uint8_t hash[SESSION_HASH_LEN]; /* valid only while the session has it */
-	char *secret; /* import: its name at the exporter */
+	char *item; /* import: name of the secret or volume at the exporter */
 };
 
 struct secret_spec {
@@ -77,6 +77,43 @@ bool secret_is_exported(
 	const struct secret_spec *s, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
 /* The common name that a generated certificate gets: as written, else the first DNS name, else the secret's name, as far as 64 characters go. */
 void secret_common_name(const struct secret_spec *s, char ret[X509_COMMON_NAME_MAX + 1]);
+
+/* What a change of a volume means (section 9), and ext 14.6: strict. */
+enum update_policy {
+	UPDATE_ROLLBACK_PROTECTED,
+	UPDATE_EPHEMERAL,
+	UPDATE_NO_ROLLBACK_PROTECTION,
+	UPDATE_STRICT
+};
+const char *update_policy_name(enum update_policy p);
+/* Does an exporter that says `limit` let an importer have `wanted`? */
+bool update_policy_allows(enum update_policy limit, enum update_policy wanted);
+
+#define VOLUME_SPEC_KEY_LEN 32
+#define VOLUME_SPEC_TAG_LEN 16
+
+struct volume_export {
+	struct session_ref to;
+	enum update_policy policy; /* the most that the importer gets */
+	char *alias; /* the name that the importer must use; NULL: the volume's own */
+};
+
+struct volume_spec {
+	char *name;
+	bool has_key; /* with has_tag: both or neither */
+	char *key_secret; /* the key is this secret, a binary of 32 bytes; NULL: key holds it */
+	uint8_t key[VOLUME_SPEC_KEY_LEN];
+	uint8_t tag[VOLUME_SPEC_TAG_LEN]; /* of the state that the first use must find */
+	bool authenticated_only;
+	struct volume_export *exports;
+	size_t export_count;
+	bool imported; /* import holds; nothing else does */
+	struct session_ref import;
+};
+
+/* The first export that lets this session, with this hash, import the volume under this name; NULL: none. */
+const struct volume_export *volume_export_for(const struct volume_spec *v, const char *name,
+	const char *session, const uint8_t hash[SESSION_HASH_LEN]);
 
 struct attest_alternative { /* AND */
 	uint8_t (*mrenclave)[32]; /* any one of them; count 0: no such factor */
@@ -130,8 +167,16 @@ struct injection_file {
 	uint32_t mode; /* permission bits, default 0700 */
 };
 
+struct image_volume {
+	char *name; /* of a volume of this session */
+	char *path; /* where the program sees it; absolute */
+	enum update_policy policy;
+};
+
 struct image {
 	char *name;
+	struct image_volume *volumes;
+	size_t volume_count;
 	struct injection_file *files;
 	size_t file_count;
 	bool has_provide_secrets;
@@ -162,6 +207,8 @@ struct session {
 	size_t service_count;
 	struct secret_spec *secrets;
 	size_t secret_count;
+	struct volume_spec *volumes;
+	size_t volume_count;
 	struct image *images;
 	size_t image_count;
 	struct access_rule read, update, create_sessions, list_sessions;
@@ -183,6 +230,7 @@ MUST_USE int session_hash(
 
 const struct service *session_service(const struct session *s, const char *name);
 const struct image *session_image(const struct session *s, const char *name);
+const struct volume_spec *session_volume(const struct session *s, const char *name);
 const struct secret_spec *session_secret(const struct session *s, const char *name, size_t len);
 
 enum access_op { OP_READ, OP_UPDATE, OP_CREATE_SESSIONS, OP_LIST_SESSIONS };
