@@ -19,6 +19,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	libcapstone-dev: x86-64 decoder of the rewriter
 	libtss2-dev: TPM 2.0: the tpm driver, and its way to a TPM
 	libcmocka-dev: unit tests
+	scdoc: manual pages
 	clang-format: formatting check
 	shellcheck: check of the scripts
 	musl-tools: test programs with musl's forms of system calls

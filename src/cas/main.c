@@ -243,6 +243,10 @@ static int run(struct service *s, int argc, char **argv, struct error *err)
 		fputs(s->o.help ? options_help : "scone-cas " OPENSCONE_VERSION "\n", stdout);
 		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
+	if (s->o.check_config) {
+		puts("good");
+		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	if (harden(err))
 		return EXIT_FAILURE;
 	if (open_service(s, err))

@@ -22,6 +22,10 @@ const char options_help[] =
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
+	"  --config FILE         take options from this file: `listen: 127.0.0.1:8081`, one a line (YAML); "
+	"the\n"
+	"                        command line counts more\n"
+	"  --check-config        check options and file, and exit\n"
 	"  --new-audit-log       begin another audit log although CAS remembers one that is gone;\n"
 	"                        the new log says so\n"
 	"  --print-key           print the key hash of this CAS and exit\n"
@@ -44,6 +48,8 @@ enum {
 	O_CONNECTIONS,
 	O_TIMEOUT,
 	O_KEY,
+	O_CONFIG,
+	O_CHECK,
 	O_NEW_AUDIT,
 	O_HELP,
 	O_VERSION
@@ -58,6 +64,8 @@ static const struct option long_options[] = {
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
+	{"config", required_argument, NULL, O_CONFIG},
+	{"check-config", no_argument, NULL, O_CHECK},
 	{"print-key", no_argument, NULL, O_KEY},
 	{"help", no_argument, NULL, O_HELP},
 	{"new-audit-log", no_argument, NULL, O_NEW_AUDIT},
@@ -148,6 +156,11 @@ static int set_option(struct options *o, int option, const char *value, struct e
 	case O_NEW_AUDIT:
 		o->new_audit_log = true;
 		return 0;
+	case O_CONFIG: /* read before all others */
+		return 0;
+	case O_CHECK:
+		o->check_config = true;
+		return 0;
 	case O_HELP:
 		o->help = true;
 		return 0;
@@ -158,8 +171,59 @@ static int set_option(struct options *o, int option, const char *value, struct e
 	return error_set(err, ERR_INTERNAL, "option %d", option);
 }
 
+static const struct option *option_named(const char *name)
+{
+	for (const struct option *l = long_options; l->name; l++)
+		if (!strcmp(l->name, name))
+			return l;
+	return NULL;
+}
+
+static bool only_on_command_line(int option)
+{
+	return option == O_CONFIG || option == O_CHECK || option == O_KEY || option == O_HELP ||
+	       option == O_VERSION || option == O_NEW_AUDIT;
+}
+
+static int apply_setting(struct options *o, const struct option_setting *s, struct error *err)
+{
+	const struct option *l = option_named(s->name);
+
+	if (!l || only_on_command_line(l->val))
+		return error_set(err, ERR_INPUT, "%.64s is not an option that a file may set", s->name);
+	if (!l->has_arg && strcmp(s->value, "true") != 0 && strcmp(s->value, "false") != 0)
+		return error_set(err, ERR_INPUT, "%s: %.64s, wanted true or false", s->name, s->value);
+	if (l->has_arg || !strcmp(s->value, "true"))
+		return set_option(o, l->val, s->value, err);
+	return 0;
+}
+
+static int apply_file(struct options *o, const char *path, struct error *err)
+{
+	if (options_file_read(path, &o->file, err))
+		return -1;
+	for (size_t i = 0; i < o->file.count; i++)
+		if (apply_setting(o, &o->file.settings[i], err))
+			return error_wrap(err, "%s:%d", path, o->file.settings[i].line);
+	return 0;
+}
+
+/* What --config says, the last time it is given; mistakes are left to the second look. */
+static const char *config_path(int argc, char **argv)
+{
+	const char *path = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1)
+		if (option == O_CONFIG)
+			path = optarg;
+	optind = 0;
+	return path;
+}
+
 int options_parse(struct options *o, int argc, char **argv, struct error *err)
 {
+	const char *path;
 	int option;
 
 	*o = (struct options){.dir = DEFAULT_DIR,
@@ -168,6 +232,9 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 		.max_connections = 512,
 		.timeout = 15};
 	opterr = 0;
+	path = config_path(argc, argv);
+	if (path && apply_file(o, path, err))
+		return -1;
 	while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
 		if (option == '?')
 			return error_set(
@@ -186,4 +253,5 @@ void options_free(struct options *o)
 {
 	free(o->sim_platforms);
 	o->sim_platforms = NULL;
+	options_file_free(&o->file);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "cas/options_file.h"
 #include "core/error.h"
 #include "tee/tee.h"
 
@@ -18,10 +19,12 @@ struct options {
 	size_t sim_platform_count;
 	size_t max_body;
 	unsigned max_connections, timeout;
-	bool print_key, new_audit_log, help, version;
+	bool print_key, new_audit_log, check_config, help, version;
+	struct options_file file; /* owned: what it says lives here */
 };
 
-/* Defaults, then argv. ERR_INPUT names the option and what it wants. Texts point into argv. */
+/* Defaults, then the file that --config names, then argv. ERR_INPUT names the option, in a file with its line, and what it wants. Texts point
+ * into argv and file. */
 MUST_USE int options_parse(struct options *o, int argc, char **argv, struct error *err);
 void options_free(struct options *o);
 extern const char options_help[];
