@@ -164,7 +164,7 @@ static const struct row refused[] = {
 	{IMAGE("[{name: v, path: /x}, {name: w, path: /x}]"), "E-DUP", "images[0].volumes[1].path", 4, "/x"},
 	{IMAGE("[{name: v, path: /x}, {name: v, path: /y}]"), "E-DUP", "images[0].volumes[1].name", 4,
 		"one place"},
-	{IMAGE("[{name: v, path: /x, update_policy: rollback}]"), "E-VALUE",
+	{IMAGE("[{name: v, path: /x, update_policy: rollback_protect}]"), "E-VALUE",
 		"images[0].volumes[0].update_policy", 4, "did you mean rollback_protected?"},
 };
 
