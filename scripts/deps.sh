@@ -16,6 +16,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	libevent-dev: event loop and HTTP of CAS
 	libyaml-dev: session files
 	libsqlite3-dev: store of CAS
+	libcurl4-openssl-dev: CAS talks to etcd
 	libcapstone-dev: x86-64 decoder of the rewriter
 	libtss2-dev: TPM 2.0: the tpm driver, and its way to a TPM
 	libcmocka-dev: unit tests
@@ -38,6 +39,8 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	swtpm: tests: a whole TPM 2.0 in a process
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
+	etcd-server: tests: the store of several CAS
+	etcd-client: tests: looks into it
 	jq: tests: reads JSON
 	curl: tests: another HTTPS client
 	procps: tests: pgrep, ps

@@ -47,7 +47,7 @@ static const struct method *find_method(const struct route *t, const char *name)
 	return NULL;
 }
 
-void api_handle(void *arg, const struct http_request *q, struct http_reply *r)
+void api_handle(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
 	const struct route *t = find_route(q->path);
 	const struct method *m = t ? find_method(t, q->method) : NULL;
@@ -60,7 +60,7 @@ void api_handle(void *arg, const struct http_request *q, struct http_reply *r)
 	} else if (m->identity && !q->key) {
 		http_reply_error(r, 401, "ACCESS", "this call needs a client certificate, seen none");
 	} else {
-		m->call(arg, q, r);
+		m->call(c, q, r);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "cas/audit.h"
 #include "cas/http.h"
 #include "cas/identity.h"
+#include "cas/metrics.h"
 #include "cas/nonce.h"
 #include "cas/sealed_store.h"
 #include "policy/diag.h"
@@ -18,13 +19,14 @@ struct cas {
 	struct audit *audit;
 	struct nonce_table *nonces;
 	const struct identity *identity;
+	struct metrics *metrics;
 	const struct tee_ops *tee;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
 };
 
-/* An http_handler; arg is a struct cas. */
-void api_handle(void *arg, const struct http_request *q, struct http_reply *r);
+/* One request. */
+void api_handle(struct cas *c, const struct http_request *q, struct http_reply *r);
 
 /* For the files of this API. */
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/buf.h"
+#include "wire/json_wipe.h"
 
 #define SCHEME "etcd://"
 #define DEFAULT_PREFIX "openscone"

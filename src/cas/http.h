@@ -1,5 +1,5 @@
 /*
- * http: HTTPS server on libevent and OpenSSL, one thread. TLS 1.3 only; a client certificate is asked for and any is taken: its key is the
+ * http: HTTPS server on libevent and OpenSSL: an event loop, and one thread that answers (http_work.h). TLS 1.3 only; a client certificate is asked for and any is taken: its key is the
  * identity.
  *
  * Every phase of a connection has an absolute deadline (handshake, each whole request, each whole answer, idle), so a slow peer cannot hold
@@ -25,16 +25,23 @@ struct http_request {
 	const void *body;
 	size_t body_len;
 	const uint8_t *key; /* key hash of the client certificate; NULL: none */
+	bool local; /* the peer's address is of this host's loopback */
 };
 
 struct http_reply {
 	int status;
 	struct buf body; /* JSON; a secret buf of at most HTTP_REPLY_MAX */
 	const char *allow; /* with status 405: the methods allowed; static */
+	const char *content_type; /* static; NULL: application/json */
 };
 
-/* Fill *reply (initialised; status 500). Everything in q is valid during the call only. */
-typedef void (*http_handler)(void *arg, const struct http_request *q, struct http_reply *reply);
+struct http_job {
+	struct http_request q;
+	struct http_reply r; /* initialised; status 500 */
+	struct http_job *next; /* http_work's */
+};
+/* Fill the replies of n requests, in the working thread. Everything in q is valid during the call only. */
+typedef void (*http_runner)(void *arg, struct http_job **jobs, size_t n);
 
 struct http_options {
 	const char *listen; /* "ADDR:PORT" or "[V6]:PORT", numeric; port 0: any free one */
@@ -44,11 +51,13 @@ struct http_options {
 	unsigned connections; /* at once; more are answered 429, many more are closed */
 	unsigned
 		timeout; /* seconds for a handshake, a whole request, a whole answer; idle connections: four times that */
-	http_handler handler;
+	http_runner run;
 	void *arg;
+	struct metrics *metrics; /* or NULL */
 };
 
 struct http_server;
+struct metrics;
 
 /* Starts listening. ERR_INPUT: bad address; ERR_IO: cannot listen there. */
 MUST_USE int http_server_new(

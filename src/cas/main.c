@@ -14,8 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cas/api.h"
+#include "cas/batch.h"
 #include "cas/http.h"
 #include "cas/identity.h"
+#include "cas/metrics.h"
 #include "cas/nonce.h"
 #include "cas/options.h"
 #include "cas/state.h"
@@ -34,6 +36,7 @@ struct service {
 	struct state state;
 	struct identity identity;
 	struct cas cas;
+	struct metrics metrics;
 	struct event_base *base;
 	struct http_server *http;
 	struct event *term, *interrupt, *grace;
@@ -164,8 +167,9 @@ static int start_http(struct service *s, struct error *err)
 		.body_max = s->o.max_body,
 		.connections = s->o.max_connections,
 		.timeout = s->o.timeout,
-		.handler = api_handle,
+		.run = batch_run,
 		.arg = &s->cas,
+		.metrics = s->cas.metrics,
 	};
 
 	return http_server_new(s->base, &o, &s->http, err);
@@ -183,6 +187,7 @@ static int open_service(struct service *s, struct error *err)
 		.store = s->state.sealed,
 		.nonces = nonces,
 		.identity = &s->identity,
+		.metrics = &s->metrics,
 		.tee = tee,
 		.sim_platforms = s->o.sim_platforms,
 		.sim_platform_count = s->o.sim_platform_count,
