@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,8 +40,14 @@ class Group:
         return f"{self.suite}:{self.name}"
 
 
+class Stopped(Exception):
+    """A signal asked for the end."""
+
+
 class Harness:
     def __init__(self, args):
+        self.running = set()  # calls of drivers
+        self.stopping = False
         self.args = args
         self.out = os.path.abspath(args.out)
         bin_dir = os.environ.get("SCONE_BIN") or os.path.join(ROOT, "build", "bin")
@@ -124,6 +131,26 @@ class Harness:
             number = self.numbers.setdefault(str(group), len(self.numbers))
         return os.path.join(self.work, str(number))
 
+    def supervised(self, *args, **kwargs):
+        """A command's exit status. When the end is asked for it is told so, and ends with all that it started."""
+        with self.lock:
+            if self.stopping:
+                raise Stopped
+            process = subprocess.Popen(*args, **kwargs)
+            self.running.add(process)
+        status = process.wait()
+        with self.lock:
+            self.running.discard(process)
+            if self.stopping:
+                raise Stopped
+        return status
+
+    def stop(self):
+        with self.lock:
+            self.stopping = True
+            for process in self.running:
+                process.terminate()
+
     def run(self, group, under, tests, label):
         """One call of a driver. Returns {test: (verdict, detail)}."""
         directory = self.directory(group)
@@ -135,15 +162,14 @@ class Harness:
         log = os.path.join(logs, label.replace(" ", "-"))
         begun = time.monotonic()
         with open(log, "wb") as f:
-            status = subprocess.run(
+            status = self.supervised(
                 [os.path.join(HERE, "supervise.py"), str(group.seconds), self.driver(group.suite), directory, *tests],
                 cwd=directory,
                 env=self.environment(directory, under),
                 stdin=subprocess.DEVNULL,
                 stdout=f,
                 stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
+            )
         found = vd.read(os.path.join(directory, "verdicts"))
         shutil.rmtree(directory, ignore_errors=True)
         took = time.monotonic() - begun
@@ -211,6 +237,18 @@ def main():
     else:
         harness = Harness(args)
     results = []
+    ended = []
+
+    def end(number, _frame):
+        # Not in the handler: it may have interrupted a holder of the lock.
+        ended.append(number)
+        if harness:
+            threading.Thread(target=harness.stop).start()
+        else:
+            sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
     try:
         groups = harness.groups() if harness else []
         if args.list:
@@ -227,6 +265,9 @@ def main():
         for group in groups:
             results += vd.judge(group, explained, args.short)
         return vd.report(results, os.path.abspath(args.out), args.short)
+    except Stopped:
+        print("suites: stopped", file=sys.stderr)
+        return 128 + ended[0]
     finally:
         if harness:
             harness.close()
