@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
+#include "cas/counter.h"
 #include "cas/record_index.h"
+#include "cas/sealed_head.h"
 #include "cas/sealed_store.h"
 #include "core/encode.h"
 #include "core/secret.h"
@@ -9,61 +11,27 @@
 #include "host/secret_arena.h"
 
 #define RECORD_DOMAIN "openscone-record-v1" /* with its NUL */
-#define HEAD_DOMAIN "openscone-head-v1"
-#define HEAD_LEN (8 + 8 + SHA256_LEN)
 #define GENERATION_LEN 8
-
-struct head {
-	uint64_t generation, count;
-	uint8_t sum[SHA256_LEN]; /* little endian number */
-};
+#define COUNTER_NAME "openscone-cas-"
 
 struct sealed_store {
 	struct store *store; /* borrowed */
 	/* All of this struct lies in a secret_arena. */
 	uint8_t name_key[32], value_key[32], set_key[32];
 	uint8_t head_key[STORE_KEY_LEN];
-	struct head head;
+	struct sealed_head head;
 	struct buf head_sealed; /* the head's bytes in the store */
 	struct record_index index;
+	char counter_label[COUNTER_LABEL_MAX];
+	struct counter counter;
+	bool unsettled; /* the head is written, and the counter may not have its value yet */
+	bool spoilt; /* the next value of the counter may be in a database that a failed write left */
 };
 
 static void put_u64(uint8_t *p, uint64_t v)
 {
 	for (int i = 7; i >= 0; i--, v >>= 8)
 		p[i] = (uint8_t)v;
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static void sum_add(uint8_t sum[SHA256_LEN], const uint8_t x[SHA256_LEN])
-{
-	unsigned carry = 0;
-
-	for (int i = 0; i < SHA256_LEN; i++) {
-		carry += (unsigned)sum[i] + x[i];
-		sum[i] = (uint8_t)carry;
-		carry >>= 8;
-	}
-}
-
-static void sum_sub(uint8_t sum[SHA256_LEN], const uint8_t x[SHA256_LEN])
-{
-	int borrow = 0;
-
-	for (int i = 0; i < SHA256_LEN; i++) {
-		int d = sum[i] - x[i] - borrow;
-
-		borrow = d < 0;
-		sum[i] = (uint8_t)d;
-	}
 }
 
 /* What one record adds to the sum. */
@@ -165,50 +133,28 @@ static int record_split(
 	return 0;
 }
 
-static size_t head_aad(const struct sealed_store *ss, uint8_t ret[sizeof(HEAD_DOMAIN) + STORE_KEY_LEN])
+static int head_seal(
+	const struct sealed_store *ss, const struct sealed_head *h, struct buf *out, struct error *err)
 {
-	memcpy(ret, HEAD_DOMAIN, sizeof(HEAD_DOMAIN));
-	memcpy(ret + sizeof(HEAD_DOMAIN), ss->head_key, STORE_KEY_LEN);
-	return sizeof(HEAD_DOMAIN) + STORE_KEY_LEN;
-}
-
-static int head_seal(const struct sealed_store *ss, const struct head *h, struct buf *out, struct error *err)
-{
-	uint8_t aad[sizeof(HEAD_DOMAIN) + STORE_KEY_LEN], plain[HEAD_LEN];
-	size_t aad_len = head_aad(ss, aad);
-
-	put_u64(plain, h->generation);
-	put_u64(plain + 8, h->count);
-	memcpy(plain + 16, h->sum, SHA256_LEN);
-	return aead_seal(ss->value_key, aad, aad_len, plain, sizeof(plain), out, err);
+	return sealed_head_seal(h, ss->value_key, ss->head_key, out, err);
 }
 
 static int head_open(struct sealed_store *ss, const void *value, size_t len, struct error *err)
 {
-	uint8_t aad[sizeof(HEAD_DOMAIN) + STORE_KEY_LEN];
-	size_t aad_len = head_aad(ss, aad);
-	struct buf plain;
-	int rc = 0;
-
-	buf_init(&plain, 1024);
-	if (len != HEAD_LEN + AEAD_OVERHEAD ||
-		aead_open(ss->value_key, aad, aad_len, value, len, &plain, NULL) || plain.len != HEAD_LEN) {
-		rc = error_set(err, ERR_CRYPTO,
-			"the head record does not authenticate: it was changed outside of CAS");
-	} else {
-		ss->head.generation = get_u64(plain.data);
-		ss->head.count = get_u64(plain.data + 8);
-		memcpy(ss->head.sum, plain.data + 16, SHA256_LEN);
-		buf_put(&ss->head_sealed, value, len);
-		if (ss->head_sealed.failed)
-			rc = error_set(err, ERR_NOMEM, "out of memory");
-	}
-	buf_free(&plain);
-	return rc;
+	if (sealed_head_open(value, len, ss->value_key, ss->head_key, &ss->head, err))
+		return -1;
+	buf_put(&ss->head_sealed, value, len);
+	return ss->head_sealed.failed ? error_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 static int derive(struct sealed_store *ss, const uint8_t master[SEALED_MASTER_LEN], struct error *err)
 {
+	uint8_t name[16];
+
+	if (hkdf_sha256(master, SEALED_MASTER_LEN, NULL, 0, "openscone-cas-counter", name, sizeof(name), err))
+		return -1;
+	memcpy(ss->counter_label, COUNTER_NAME, sizeof(COUNTER_NAME));
+	hex_encode(name, sizeof(name), ss->counter_label + sizeof(COUNTER_NAME) - 1);
 	if (hkdf_sha256(master, SEALED_MASTER_LEN, NULL, 0, "openscone-cas-record-names", ss->name_key, 32,
 		    err) ||
 		hkdf_sha256(master, SEALED_MASTER_LEN, NULL, 0, "openscone-cas-record-values", ss->value_key,
@@ -229,7 +175,7 @@ static int new_sealed_store(struct store *s, const uint8_t master[SEALED_MASTER_
 		return error_set(err, ERR_NOMEM, "out of memory");
 	ss->store = s;
 	record_index_init(&ss->index);
-	buf_init(&ss->head_sealed, HEAD_LEN + AEAD_OVERHEAD);
+	buf_init(&ss->head_sealed, SEALED_HEAD_SEALED_LEN);
 	if (derive(ss, master, err)) {
 		sealed_store_close(ss);
 		return -1;
@@ -281,7 +227,7 @@ fail:
 struct scan {
 	struct sealed_store *ss;
 	bool head_seen;
-	struct head found; /* count and sum of the records that are there */
+	struct sealed_head found; /* count and sum of the records that are there */
 };
 
 static int scan_record(
@@ -313,8 +259,7 @@ static int scan_record(
 	}
 	record_index_add(&ss->index, e);
 	set_element(ss, key, digest, element);
-	sum_add(sc->found.sum, element);
-	sc->found.count++;
+	sealed_head_add(&sc->found, element);
 	rc = 0;
 out:
 	buf_free(&plain);
@@ -343,7 +288,7 @@ static int scan_visit(
 
 static int compare_with_head(const struct scan *sc, struct error *err)
 {
-	const struct head *want = &sc->ss->head, *found = &sc->found;
+	const struct sealed_head *want = &sc->ss->head, *found = &sc->found;
 
 	if (!sc->head_seen)
 		return error_set(err, ERR_CRYPTO,
@@ -379,6 +324,8 @@ int sealed_store_open(struct store *s, const uint8_t master[SEALED_MASTER_LEN], 
 	return 0;
 }
 
+static int resume(struct sealed_store *ss, struct error *err);
+
 bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name)
 {
 	uint8_t key[STORE_KEY_LEN];
@@ -396,7 +343,8 @@ int sealed_store_get(
 	struct error why = {0};
 	int rc = -1;
 
-	if (record_key(ss, table, name, key, err))
+	/* What is not acknowledged is no basis for an answer. */
+	if ((ss->unsettled && resume(ss, err)) || record_key(ss, table, name, key, err))
 		return -1;
 	e = record_index_find(&ss->index, key);
 	if (!e)
@@ -441,7 +389,7 @@ struct batch {
 	struct buf *values; /* owns their bytes */
 	struct record_entry **entries; /* new index entries; NULL where a record goes */
 	size_t n;
-	struct head head;
+	struct sealed_head head;
 	struct buf head_sealed;
 };
 
@@ -471,8 +419,7 @@ static int batch_record(
 	old = record_index_find(&ss->index, out->key);
 	if (old) {
 		set_element(ss, out->key, old->digest, element);
-		sum_sub(b->head.sum, element);
-		b->head.count--;
+		sealed_head_remove(&b->head, element);
 	}
 	if (!c->content)
 		return 0;
@@ -488,8 +435,7 @@ static int batch_record(
 	if (!b->entries[i])
 		return error_set(err, ERR_NOMEM, "out of memory");
 	set_element(ss, out->key, digest, element);
-	sum_add(b->head.sum, element);
-	b->head.count++;
+	sealed_head_add(&b->head, element);
 	return 0;
 }
 
@@ -505,6 +451,8 @@ static int batch_prepare(
 		buf_init(&b->values[i], STORE_VALUE_MAX);
 	b->head = ss->head;
 	b->head.generation++;
+	if (counter_present(&ss->counter))
+		b->head.counter++;
 	for (size_t i = 0; i < b->n; i++)
 		if (batch_record(ss, b, i, &changes[i], err))
 			return -1;
@@ -533,15 +481,104 @@ static void batch_done(struct sealed_store *ss, struct batch *b)
 	b->head_sealed = old;
 }
 
+/* The batch is in the store; it counts when the counter has its number. */
+static int settle(struct sealed_store *ss, struct error *err)
+{
+	if (!counter_present(&ss->counter))
+		return 0;
+	ss->unsettled = true;
+	if (counter_reach(&ss->counter, ss->head.counter, err))
+		return -1;
+	ss->unsettled = false;
+	return 0;
+}
+
+/* The same records under another number. */
+static int write_head(struct sealed_store *ss, uint64_t counter, struct error *err)
+{
+	struct store_guard guard = {.value = ss->head_sealed.data, .len = ss->head_sealed.len};
+	struct store_change change = {0};
+	struct sealed_head head = ss->head;
+	struct buf sealed, old;
+	int rc;
+
+	head.counter = counter;
+	buf_init(&sealed, SEALED_HEAD_SEALED_LEN);
+	memcpy(guard.key, ss->head_key, STORE_KEY_LEN);
+	memcpy(change.key, ss->head_key, STORE_KEY_LEN);
+	rc = head_seal(ss, &head, &sealed, err);
+	change.value = sealed.data;
+	change.len = sealed.len;
+	if (!rc)
+		rc = ss->store->ops->apply(ss->store, &change, 1, &guard, err);
+	if (!rc) {
+		old = ss->head_sealed;
+		ss->head_sealed = sealed;
+		sealed = old;
+		ss->head = head;
+	}
+	buf_free(&sealed);
+	return rc;
+}
+
+/* After a failure: let the counter have the head's number if it has not, then use up one number (counter.h). */
+static int resume(struct sealed_store *ss, struct error *err)
+{
+	uint64_t now;
+
+	if (ss->unsettled) {
+		if (counter_open(&ss->counter, ss->head.counter, &now, err))
+			return -1;
+		ss->unsettled = false;
+		ss->spoilt = true;
+	}
+	if (!ss->spoilt)
+		return 0;
+	if (write_head(ss, ss->head.counter + 1, err) || settle(ss, err))
+		return -1;
+	ss->spoilt = false;
+	return 0;
+}
+
+int sealed_store_bind(struct sealed_store *ss, struct tee *t, struct error *err)
+{
+	uint64_t now;
+
+	/* A shared store has writers on several machines, each with a counter of its own. */
+	counter_init(&ss->counter, ss->store->ops->shared ? NULL : t, ss->counter_label);
+	if (!counter_present(&ss->counter)) {
+		if (ss->head.counter)
+			return error_set(err, ERR_CRYPTO,
+				"the database is bound to value %llu of a counter, and TEE %s has no "
+				"counters that could be compared with it",
+				(unsigned long long)ss->head.counter, t->ops->name);
+		return 0;
+	}
+	if (counter_open(&ss->counter, ss->head.counter, &now, err))
+		return -1;
+	if (!ss->head.counter)
+		return write_head(ss, now, err);
+	ss->spoilt = true;
+	return resume(ss, err);
+}
+
+bool sealed_store_uncertain(const struct sealed_store *ss)
+{
+	return ss->unsettled;
+}
+
 int sealed_store_apply(
 	struct sealed_store *ss, const struct sealed_change *changes, size_t n, struct error *err)
 {
-	struct store_guard guard = {.value = ss->head_sealed.data, .len = ss->head_sealed.len};
+	struct store_guard guard;
 	struct batch b = {.n = n};
 	struct error why = {0};
 	int rc = -1;
 
-	buf_init(&b.head_sealed, HEAD_LEN + AEAD_OVERHEAD);
+	if (resume(ss, err))
+		return -1;
+	guard = (struct store_guard){.value = ss->head_sealed.data, .len = ss->head_sealed.len};
+	buf_init(&b.head_sealed, SEALED_HEAD_SEALED_LEN);
 	memcpy(guard.key, ss->head_key, STORE_KEY_LEN);
 	if (!batch_prepare(ss, &b, changes, err)) {
 		rc = ss->store->ops->apply(ss->store, b.changes, n + 1, &guard, &why);
@@ -549,6 +586,9 @@ int sealed_store_apply(
 			batch_done(ss, &b);
 		else
 			error_set(err, why.code == ERR_CONFLICT ? ERR_CRYPTO : ERR_IO, "%s", why.text);
+		ss->spoilt = rc && counter_present(&ss->counter);
+		if (!rc)
+			rc = settle(ss, err);
 	}
 	batch_free(&b);
 	return rc;

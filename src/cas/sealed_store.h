@@ -8,14 +8,12 @@
  *   value   u64be generation, then the AEAD form of (u32be length, table, u32be length, name, content) with
  *           AAD "openscone-record-v1" NUL, key, generation. A value moved to another key does not open.
  *
- * One more record, the head, under HMAC-SHA-256(name key, "head"): the AEAD form of
- *   u64be generation (+1 with each change), u64be number of records, 32 bytes: sum modulo 2^256 over all records of
- *   HMAC-SHA-256(set key, key, SHA-256(value))
- * with AAD "openscone-head-v1" NUL, key. It is written in the same batch as the records it counts, and the batch is guarded by the head
+ * One more record, the head (sealed_head.h), under HMAC-SHA-256(name key, "head"): generation, number of records, counter, and the sum modulo 2^256 over all
+ * records of HMAC-SHA-256(set key, key, SHA-256(value)). It is written in the same batch as the records it counts, and the batch is guarded by the head
  * before it. The sum can be carried along one record at a time, and nobody without the key can find other records with the same sum.
  *
- * Opening reads everything once. A record that was changed, swapped, deleted, added, or put back to an older state makes it fail. What it
- * cannot see is the whole store put back to an older state as one: that takes a counter outside of it.
+ * Opening reads everything once. A record that was changed, swapped, deleted, added, or put back to an older state makes it fail. The whole store put back
+ * to an older state as one is seen where the TEE has a counter that the store is bound to (sealed_store_bind, counter.h).
  * While open, each read is compared with the digest in memory, so the same holds for a store that is changed under a running CAS.
  *
  * Names are kept in memory, contents are not.
@@ -28,6 +26,7 @@
 #include "cas/store.h"
 #include "core/buf.h"
 #include "core/error.h"
+#include "tee/tee.h"
 
 #define SEALED_MASTER_LEN 32
 #define SEALED_CONTENT_MAX (3 * 1024 * 1024)
@@ -46,6 +45,11 @@ MUST_USE int sealed_store_create(struct store *s, const uint8_t master[SEALED_MA
 /* ERR_CRYPTO with what is wrong if anything of the store is not as it was left. */
 MUST_USE int sealed_store_open(struct store *s, const uint8_t master[SEALED_MASTER_LEN],
 	struct sealed_store **ret, struct error *err);
+/* Bind an opened, or just created, store to a counter of t, if t has counters: from now on each change counts. ERR_CRYPTO with both values when the store
+ * was put back to an earlier copy. t is borrowed and must outlive ss. */
+MUST_USE int sealed_store_bind(struct sealed_store *ss, struct tee *t, struct error *err);
+/* The last change is written, but the counter failed, so it is not acknowledged; nor is it undone: it counts once the counter works again. */
+bool sealed_store_uncertain(const struct sealed_store *ss);
 void sealed_store_close(struct sealed_store *ss); /* wipes keys; NULL is fine */
 
 /* Append the content to out (a secret buf). ERR_NOT_FOUND; ERR_CRYPTO if the store's record is not the one that was written. */
@@ -53,7 +57,7 @@ MUST_USE int sealed_store_get(
 	struct sealed_store *ss, const char *table, const char *name, struct buf *out, struct error *err);
 bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name);
 /* All of it or nothing, durable when 0 is returned. No record twice in one batch. ERR_CRYPTO: the store is not as it was left; ERR_IO: it could
- * not write. */
+ * not write, or not count (sealed_store_uncertain). */
 MUST_USE int sealed_store_apply(
 	struct sealed_store *ss, const struct sealed_change *changes, size_t n, struct error *err);
 /* Names of a table, sorted; free each and the array. */

@@ -190,6 +190,9 @@ static int create_database(struct state *s, const uint8_t master[SEALED_MASTER_L
 	if (path_of(s, DB_NEW, path, err) || store_sqlite_ops.open(path, true, &store, err))
 		return -1;
 	rc = sealed_store_create(store, master, &sealed, err);
+	/* Before anything counts, so that a crash in between is a first start that did not happen. */
+	if (!rc)
+		rc = sealed_store_bind(sealed, s->tee, err);
 	sealed_store_close(sealed);
 	store->ops->close(store);
 	return rc;
@@ -262,6 +265,8 @@ int state_open(struct state *s, const char *dir, const struct tee_ops *tee, stru
 	if (path_of(s, DB_FILE, path, err) || store_sqlite_ops.open(path, false, &s->store, err))
 		goto out;
 	rc = sealed_store_open(s->store, master.data, &s->sealed, err);
+	if (!rc)
+		rc = sealed_store_bind(s->sealed, s->tee, err);
 	if (rc)
 		error_wrap(err, "database %s", path);
 out:

@@ -116,23 +116,23 @@ def damage(t, base):
             db.close()
         return change
 
-    # The head is the one record of 76 bytes (sealed_store.h); others are longer or shorter.
-    rows = '(SELECT rowid FROM main.record WHERE length(value)<>76 ORDER BY rowid LIMIT 1 OFFSET {})'
+    # The head is the one record of 84 bytes (sealed_store.h); others are longer or shorter.
+    rows = '(SELECT rowid FROM main.record WHERE length(value)<>84 ORDER BY rowid LIMIT 1 OFFSET {})'
     same = 'SELECT value FROM old.record o WHERE o.key=main.record.key'
-    changed = f'length(value)<>76 AND value<>({same})'
+    changed = f'length(value)<>84 AND value<>({same})'
 
     copy = Cas(base, 'copy')
     shutil.copytree(good.dir, copy.dir)
     status, text = copy.run('--print-key')
     t.equal('a copy without damage is accepted', status, 0)
-    case('two records swapped', sql('CREATE TEMP TABLE s AS SELECT rowid r, value v FROM main.record WHERE length(value)<>76 ORDER BY rowid LIMIT 2',
+    case('two records swapped', sql('CREATE TEMP TABLE s AS SELECT rowid r, value v FROM main.record WHERE length(value)<>84 ORDER BY rowid LIMIT 2',
          'UPDATE main.record SET value=(SELECT v FROM s WHERE r<>main.record.rowid) WHERE rowid IN (SELECT r FROM s)'),
          'does not authenticate', 'moved')
     case('a record deleted', sql(f'DELETE FROM main.record WHERE rowid={rows.format(1)}'), 'records were deleted')
     case('a record rolled back', sql(f'UPDATE main.record SET value=({same}) WHERE {changed}'), 'older state')
-    case('the head rolled back', sql(f'UPDATE main.record SET value=({same}) WHERE length(value)=76'), 'counts')
-    case('a deleted record put back', sql('INSERT OR REPLACE INTO main.record SELECT * FROM old.record WHERE length(value)<>76'), 'older state')
-    case('the head deleted', sql('DELETE FROM main.record WHERE length(value)=76'), 'no head record')
+    case('the head rolled back', sql(f'UPDATE main.record SET value=({same}) WHERE length(value)=84'), 'counts')
+    case('a deleted record put back', sql('INSERT OR REPLACE INTO main.record SELECT * FROM old.record WHERE length(value)<>84'), 'older state')
+    case('the head deleted', sql('DELETE FROM main.record WHERE length(value)=84'), 'no head record')
     case('everything deleted', sql('DELETE FROM main.record'), 'no head record')
     case('a byte changed', sql(f"UPDATE main.record SET value=CAST(substr(value,1,40)||x'00'||substr(value,42) AS BLOB) WHERE rowid={rows.format(0)}"),
          'does not authenticate')

@@ -227,8 +227,8 @@ static void test_wrong_master(void **state)
 	close_both(&b);
 }
 
-/* The head is the longest here: 76 bytes and no generation; a record of this test has 8+28+8+1+1+14 = 60. */
-#define IS_HEAD "length(value)=76"
+/* The head is the longest here: 84 bytes and no generation; a record of this test has 8+28+8+1+1+14 = 60. */
+#define IS_HEAD "length(value)=84"
 
 static void test_swapped(void **state)
 {
