@@ -29,7 +29,7 @@ conformance: all
 	@tests/suites/run.py $(if $(CASES)$(if $(SUITES),,all),--programs="$(CASES)") $(or $(SUITES),$(if $(CASES),-))
 
 # Every figure that the documents quote.
-bench: bench-runtime bench-pyspark bench-evidence
+bench: bench-runtime bench-pyspark bench-evidence bench-fs
 
 # The runtime against native and gVisor: make bench-runtime LINES='redis* compile'; bench/runtime.sh --list has the names.
 bench-runtime: all
@@ -38,6 +38,10 @@ bench-runtime: all
 # The queries of examples/pyspark natively and under the runtime: make bench-pyspark QUERIES='q1*'
 bench-pyspark: all
 	@bench/pyspark.sh $(QUERIES)
+
+# Files on an encrypted volume, natively and on gocryptfs: make bench-fs LINES='pread create'
+bench-fs: all
+	@bench/fs.sh $(LINES)
 
 # Verifications of evidence per second on one core, by type.
 bench-evidence: all
@@ -74,4 +78,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence evidence stress fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-fs evidence stress fuzz docs format install clean

@@ -36,6 +36,9 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	wrk: benchmark, load of nginx
 	runsc: benchmark: gVisor, the peer
 	gnuplot-nox: pictures of the benchmarks
+	gocryptfs: benchmark of volumes: the peer
+	fuse3: mounts the peer
+	sysbench: benchmark of volumes: load of MariaDB
 	swtpm: tests: a whole TPM 2.0 in a process
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
