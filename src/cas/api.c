@@ -131,12 +131,15 @@ void api_error(struct http_reply *r, const struct error *err, const struct diag 
 		return;
 	}
 	http_reply_error(r, status, error_code_name(err->code), err->text);
-	if (!d || !d->errors)
+	if (!err->check && (!d || !d->errors))
 		return;
 	j = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
 	if (!j)
 		return;
-	json_object_set_new(json_object_get(j, "error"), "details", details(d));
+	if (err->check)
+		json_object_set_new(json_object_get(j, "error"), "check", json_string(err->check));
+	if (d && d->errors)
+		json_object_set_new(json_object_get(j, "error"), "details", details(d));
 	buf_reset(&r->body);
 	api_json(r, status, j);
 }

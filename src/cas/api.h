@@ -10,6 +10,7 @@
 #include "cas/identity.h"
 #include "cas/metrics.h"
 #include "cas/nonce.h"
+#include "cas/platform_nonce.h"
 #include "cas/sealed_store.h"
 #include "policy/diag.h"
 #include "tee/tee.h"
@@ -23,6 +24,8 @@ struct cas {
 	const struct tee_ops *tee;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
+	uint8_t platform_key[PLATFORM_NONCE_KEY_LEN];
+	uint64_t platform_max_age; /* seconds that a machine's evidence may be old */
 };
 
 /* One request. */

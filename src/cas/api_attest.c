@@ -14,8 +14,8 @@ static uint64_t monotonic_seconds(void)
 
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
-	uint8_t nonce[ATTEST_NONCE_LEN];
-	char hex[2 * ATTEST_NONCE_LEN + 1];
+	uint8_t nonce[ATTEST_NONCE_LEN], platform[PLATFORM_NONCE_LEN];
+	char hex[2 * ATTEST_NONCE_LEN + 1], platform_hex[2 * PLATFORM_NONCE_LEN + 1];
 	struct error err = {0};
 
 	if (nonce_issue(c->nonces, q->key, monotonic_seconds(), nonce, &err)) {
@@ -23,7 +23,9 @@ void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_r
 		return;
 	}
 	hex_encode(nonce, sizeof(nonce), hex);
-	api_json(r, 200, json_pack("{s:s}", "nonce", hex));
+	platform_nonce_issue(c->platform_key, (uint64_t)time(NULL), platform);
+	hex_encode(platform, sizeof(platform), platform_hex);
+	api_json(r, 200, json_pack("{s:s,s:s}", "nonce", hex, "platform_nonce", platform_hex));
 }
 
 /* The one-time password of a config id is no text for a log. */
@@ -46,6 +48,8 @@ static int attest(struct cas *c, const struct attest_request *a, const struct ht
 		.cas_key = c->identity->hash,
 		.sim_platforms = c->sim_platforms,
 		.sim_platform_count = c->sim_platform_count,
+		.platform_key = c->platform_key,
+		.platform_max_age = c->platform_max_age,
 		.now = (uint64_t)time(NULL),
 		.monotonic = monotonic_seconds(),
 	};

@@ -28,7 +28,10 @@ static int verify(const struct attest_context *ctx, const struct attest_request 
 	if (!secret_equal(ret->report_data, report_data, sizeof(report_data)))
 		return error_set(err, ERR_ATTEST,
 			"report data: the evidence was made for another connection, nonce or CAS");
-	return 0;
+	/* What the hardware said itself was said over this nonce; what it said of a LAS was said before. */
+	return ret->by_las ? platform_nonce_check(ctx->platform_key, ret->platform_nonce, ctx->now,
+				     ctx->platform_max_age, err)
+			   : 0;
 }
 
 /* Before the answer goes out: what gets the secrets, and whose key asked. */

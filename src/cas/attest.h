@@ -6,6 +6,7 @@
 
 #include "cas/audit.h"
 #include "cas/nonce.h"
+#include "cas/platform_nonce.h"
 #include "cas/sealed_store.h"
 #include "evidence/verdict.h"
 #include "wire/attest.h"
@@ -17,6 +18,8 @@ struct attest_context {
 	const uint8_t *cas_key; /* key hash of this CAS */
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
+	const uint8_t *platform_key; /* PLATFORM_NONCE_KEY_LEN bytes */
+	uint64_t platform_max_age; /* seconds that evidence of a machine may be old */
 	uint64_t now; /* seconds since 1970 */
 	uint64_t monotonic; /* seconds of a clock that never goes back */
 };

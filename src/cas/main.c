@@ -22,6 +22,7 @@
 #include "cas/options.h"
 #include "cas/state.h"
 #include "core/log.h"
+#include "core/secret.h"
 #include "tee/key_heap.h"
 #include "wire/json_wipe.h"
 
@@ -191,8 +192,9 @@ static int open_service(struct service *s, struct error *err)
 		.tee = tee,
 		.sim_platforms = s->o.sim_platforms,
 		.sim_platform_count = s->o.sim_platform_count,
+		.platform_max_age = s->o.platform_max_age,
 	};
-	return 0;
+	return platform_nonce_key(s->identity.key, s->cas.platform_key, err);
 }
 
 static int serve(struct service *s, struct error *err)
@@ -233,6 +235,7 @@ static void close_service(struct service *s)
 		event_base_free(s->base);
 	audit_close(s->cas.audit);
 	nonce_table_free(s->cas.nonces);
+	secret_wipe(s->cas.platform_key, sizeof(s->cas.platform_key));
 	identity_free(&s->identity);
 	state_close(&s->state);
 	options_free(&s->o);

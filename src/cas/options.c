@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cas/options.h"
+#include "cas/platform_nonce.h"
 #include "crypto/key.h"
 
 #define DEFAULT_DIR "/var/lib/openscone/cas"
@@ -19,6 +20,8 @@ const char options_help[] =
 	"  --tee NAME            TEE driver: auto, sim (default auto)\n"
 	"  --sim-platform KEY    trust only this simulated platform, by key hash; may be given again\n"
 	"                        (default: any simulated platform, with a warning)\n"
+	"  --platform-max-age SECONDS\n"
+	"                        how old a machine's evidence about its LAS may be (default 3600)\n"
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
@@ -44,6 +47,7 @@ enum {
 	O_ADDRESS_FILE,
 	O_TEE,
 	O_SIM,
+	O_MAX_AGE,
 	O_BODY,
 	O_CONNECTIONS,
 	O_TIMEOUT,
@@ -61,6 +65,7 @@ static const struct option long_options[] = {
 	{"address-file", required_argument, NULL, O_ADDRESS_FILE},
 	{"tee", required_argument, NULL, O_TEE},
 	{"sim-platform", required_argument, NULL, O_SIM},
+	{"platform-max-age", required_argument, NULL, O_MAX_AGE},
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
@@ -135,6 +140,11 @@ static int set_option(struct options *o, int option, const char *value, struct e
 		return set_tee(o, value, err);
 	case O_SIM:
 		return add_platform(o, value, err);
+	case O_MAX_AGE:
+		if (parse_number("platform-max-age", value, 1, 30 * 86400, &v, err))
+			return -1;
+		o->platform_max_age = (unsigned)v;
+		return 0;
 	case O_BODY:
 		if (parse_number("max-body", value, 1024, 64 * 1024 * 1024, &v, err))
 			return -1;
@@ -228,6 +238,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 
 	*o = (struct options){.dir = DEFAULT_DIR,
 		.listen = DEFAULT_LISTEN,
+		.platform_max_age = PLATFORM_MAX_AGE,
 		.max_body = 1024 * 1024,
 		.max_connections = 512,
 		.timeout = 15};

@@ -18,6 +18,7 @@ struct options {
 	uint8_t (*sim_platforms)[32]; /* owned */
 	size_t sim_platform_count;
 	size_t max_body;
+	unsigned platform_max_age; /* seconds */
 	unsigned max_connections, timeout;
 	bool print_key, new_audit_log, check_config, help, version;
 	struct options_file file; /* owned: what it says lives here */

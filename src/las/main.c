@@ -25,6 +25,7 @@
 #include "wire/las_client.h"
 
 #define DEFAULT_DIR "/var/lib/openscone/las"
+#define REFRESH_MAX 86400
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -32,6 +33,7 @@ struct options {
 	const char *socket, *dir, *tee;
 	const char *runtimes[GENUINE_MAX];
 	size_t runtime_count;
+	unsigned refresh;
 	bool print_platform;
 };
 
@@ -44,6 +46,8 @@ static const char help[] =
 	"  --runtime FILE    a genuine runtime, known by its digest; may be given several times\n"
 	"                    (default scone-runtime beside this program)\n"
 	"  --tee NAME        driver that makes the evidence (default auto: the best that works here)\n"
+	"  --refresh SECONDS how old the machine's evidence about this service may be before newer is made\n"
+	"                    (default 600); no matter for sim\n"
 	"  --print-platform  print the key hash of the platform key and exit\n"
 	"  --help, --version\n"
 	"\n"
@@ -51,22 +55,36 @@ static const char help[] =
 	"SCONE_LOG is error, warn (default), info or debug.\n"
 	"Exit status: 0 stopped by a signal, 1 failed, 2 wrong usage.\n";
 
+static int parse_refresh(const char *text, unsigned *ret)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || v < 1 || v > REFRESH_MAX) {
+		fprintf(stderr, "scone-las: --refresh %s: wanted a number from 1 to %d\n", text, REFRESH_MAX);
+		return -1;
+	}
+	*ret = (unsigned)v;
+	return 0;
+}
+
 /* 0 to go on, otherwise 1 + the exit status. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	enum { SOCKET = 256, DIR, RUNTIME, TEE, PRINT, HELP, VERSION };
+	enum { SOCKET = 256, DIR, RUNTIME, TEE, REFRESH, PRINT, HELP, VERSION };
 	static const struct option longs[] = {
 		{"socket", required_argument, NULL, SOCKET},
 		{"dir", required_argument, NULL, DIR},
 		{"runtime", required_argument, NULL, RUNTIME},
 		{"tee", required_argument, NULL, TEE},
+		{"refresh", required_argument, NULL, REFRESH},
 		{"print-platform", no_argument, NULL, PRINT},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION},
 		{0},
 	};
 	int c;
-	*o = (struct options){.socket = LAS_DEFAULT_ADDR, .dir = DEFAULT_DIR, .tee = "auto"};
+	*o = (struct options){
+		.socket = LAS_DEFAULT_ADDR, .dir = DEFAULT_DIR, .tee = "auto", .refresh = PLATFORM_REFRESH};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case SOCKET:
@@ -84,6 +102,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return 1 + EXIT_USAGE;
 			}
 			o->runtimes[o->runtime_count++] = optarg;
+			break;
+		case REFRESH:
+			if (parse_refresh(optarg, &o->refresh) < 0)
+				return 1 + EXIT_USAGE;
 			break;
 		case PRINT:
 			o->print_platform = true;
@@ -196,12 +218,14 @@ static int stop_signals(struct error *err)
 
 static int serve(const struct options *o, struct tee *t, struct error *err)
 {
-	struct quote q = {.tee = t};
+	struct quote q = {0};
 	struct listener l;
 	int stop = stop_signals(err);
 	int rc = stop < 0 ? -1 : genuine_new(&q.genuine, err);
 	if (rc == 0)
 		rc = load_runtimes(o, q.genuine, err);
+	if (rc == 0)
+		rc = platform_new(t, o->refresh, &q.platform, err);
 	if (rc == 0)
 		rc = listener_open(o->socket, &l, err);
 	if (rc == 0) {
@@ -211,6 +235,7 @@ static int serve(const struct options *o, struct tee *t, struct error *err)
 		rc = server_run(&q, l.fd, stop, err);
 		listener_close(&l);
 	}
+	platform_free(q.platform);
 	genuine_free(q.genuine);
 	if (stop >= 0)
 		close(stop);

@@ -35,14 +35,15 @@ static int send_challenge(
 
 /* Request bytes -> evidence over what the checked peer runs. The digest is what this process measured, never what the peer
  * says; the manifest is the peer's statement, which a genuine runtime makes truthfully. */
-static int sign(const struct quote *q, const uint8_t digest[SHA256_LEN],
+static int sign(const struct quote *q, uid_t uid, const uint8_t digest[SHA256_LEN],
 	const uint8_t challenge[LAS_CHALLENGE_LEN], const struct buf *request, uint8_t ret_root[SHA256_LEN],
 	struct buf *evidence, struct error *err)
 {
 	struct manifest m;
+	struct platform_wish wish;
 	uint8_t report_data[REPORT_DATA_LEN], seen[LAS_CHALLENGE_LEN];
 	manifest_init(&m);
-	if (las_request_decode(request->data, request->len, seen, report_data, &m, err) < 0)
+	if (las_request_decode(request->data, request->len, seen, report_data, &m, &wish, err) < 0)
 		return -1;
 	manifest_sort(&m);
 	manifest_root(&m, ret_root);
@@ -52,7 +53,7 @@ static int sign(const struct quote *q, const uint8_t digest[SHA256_LEN],
 			"the request does not carry the challenge of this connection: it was made for "
 			"another "
 			"one, or before it");
-	return q->tee->ops->evidence(q->tee, digest, ret_root, report_data, evidence, err);
+	return platform_evidence(q->platform, uid, &wish, digest, ret_root, report_data, evidence, err);
 }
 
 static int answer(const struct quote *q, int conn, const struct peer *p, int64_t deadline, struct buf *out,
@@ -70,7 +71,7 @@ static int answer(const struct quote *q, int conn, const struct peer *p, int64_t
 	if (rc == 0)
 		rc = peer_check(p, err);
 	if (rc == 0)
-		rc = sign(q, digest, challenge, &request, root, &evidence, err);
+		rc = sign(q, p->uid, digest, challenge, &request, root, &evidence, err);
 	/* The signature is worth something only if the process that was measured is the one that gets it. */
 	if (rc == 0)
 		rc = peer_check(p, err);

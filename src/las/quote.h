@@ -5,12 +5,12 @@
 #define SCONE_LAS_QUOTE_H
 
 #include "las/genuine.h"
-#include "tee/tee.h"
+#include "las/platform.h"
 
 #define QUOTE_TIME_MS 10000 /* for a whole request */
 
 struct quote {
-	struct tee *tee;
+	struct platform *platform;
 	struct genuine *genuine;
 };
 

@@ -13,7 +13,7 @@
 
 #define CAS_TIMEOUT_MS 15000
 #define LAS_TIMEOUT_MS 15000
-#define EVIDENCE_MAX (256 * 1024)
+#define EVIDENCE_LIMIT (512 * 1024) /* so that BODY_MAX holds it as base64 */
 #define BODY_MAX (1024 * 1024)
 #define CERT_DAYS 1
 
@@ -24,8 +24,14 @@ struct attempt {
 	X509 *cert;
 	uint8_t key_hash[KEY_HASH_LEN];
 	struct http_client *cas;
+	struct platform_wish wish;
 	struct attest_request request;
 };
+
+/* For what CAS may refuse a machine whose newer evidence could be good: it was made before the platform, or what is known of it, changed. */
+static const enum evidence_check passing[] = {CHECK_PLATFORM_AGE, CHECK_ISSUED_AT, CHECK_CHAIN_TIME,
+	CHECK_TCB_STATUS, CHECK_TCB_LEVEL, CHECK_TCB_MATCH, CHECK_TCB_MINIMUM, CHECK_ADVISORY, CHECK_QE_TCB,
+	CHECK_TDX_MODULE, CHECK_PCR};
 
 int attest_harden(struct error *err)
 {
@@ -74,13 +80,17 @@ static int post(struct attempt *a, const char *path, const struct buf *body, str
 	return http_response_check(ret, err);
 }
 
-static int parse_nonce(const struct buf *body, uint8_t ret[ATTEST_NONCE_LEN], struct error *err)
+/* A CAS that judges no machines gives no platform nonce. */
+static int parse_nonce(struct attempt *a, const struct buf *body, struct error *err)
 {
+	static const char where[] = "nonce answer";
 	json_t *j = NULL;
-	int rc = message_parse(body->data, body->len, "nonce answer", &j, err);
+	int rc = message_parse(body->data, body->len, where, &j, err);
 
 	if (rc == 0)
-		rc = message_hex(j, "nonce answer", "nonce", ret, ATTEST_NONCE_LEN, err);
+		rc = message_hex(j, where, "nonce", a->request.nonce, ATTEST_NONCE_LEN, err);
+	if (rc == 0 && json_object_get(j, "platform_nonce"))
+		rc = message_hex(j, where, "platform_nonce", a->wish.nonce, sizeof(a->wish.nonce), err);
 	json_decref(j);
 	return rc;
 }
@@ -91,7 +101,7 @@ static int fetch_nonce(struct attempt *a, struct error *err)
 	int rc = post(a, "/v1/attest/nonce", NULL, &answer, err);
 
 	if (rc == 0)
-		rc = parse_nonce(&answer.body, a->request.nonce, err);
+		rc = parse_nonce(a, &answer.body, err);
 	http_response_free(&answer);
 	return rc ? error_wrap(err, "get a nonce from CAS %s", a->options->cas) : 0;
 }
@@ -101,7 +111,8 @@ static int fetch_evidence(struct attempt *a, const struct manifest *m, struct er
 	uint8_t report_data[64];
 
 	attest_report_data(a->request.nonce, a->key_hash, a->options->cas_key, report_data);
-	if (las_client_evidence(a->options->las, report_data, m, LAS_TIMEOUT_MS, &a->request.evidence, err))
+	if (las_client_evidence(
+		    a->options->las, report_data, m, &a->wish, LAS_TIMEOUT_MS, &a->request.evidence, err))
 		return error_wrap(err, "get evidence from LAS");
 	return 0;
 }
@@ -126,24 +137,55 @@ static int fetch_config(struct attempt *a, struct service_config *ret, struct er
 		  : 0;
 }
 
+static int try(struct attempt *a, const struct manifest *m, struct service_config *ret, struct error *err)
+{
+	if (connect_cas(a, err) || fetch_nonce(a, err) || fetch_evidence(a, m, err) || attest_harden(err))
+		return -1;
+	return fetch_config(a, ret, err);
+}
+
+static bool may_pass(const struct error *err)
+{
+	for (size_t i = 0; err->check && i < sizeof(passing) / sizeof(passing[0]); i++)
+		if (err->check == evidence_check_name(passing[i]))
+			return true;
+	return false;
+}
+
+/* Nothing secret has arrived, and LAS must be able to look at this process again. */
+static int begin_again(struct attempt *a, struct error *err)
+{
+	http_client_close(a->cas);
+	a->cas = NULL;
+	buf_reset(&a->request.evidence);
+	a->wish.fresh = true;
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return error_set_errno(err, errno, "make the process dumpable for LAS");
+	return 0;
+}
+
 int attest_service(const struct attest_options *o, const struct manifest *m, struct service_config *ret,
 	struct error *err)
 {
 	struct attempt a = {.options = o};
+	struct error refusal = {0};
 	int rc = -1;
 
 	json_wipe_install();
-	buf_init(&a.request.evidence, EVIDENCE_MAX);
+	buf_init(&a.request.evidence, EVIDENCE_LIMIT);
 	a.request.config_id = strdup(o->config_id);
 	if (!a.request.config_id) {
 		error_set(err, ERR_NOMEM, "no memory for the configuration id");
 		goto out;
 	}
-	if (make_key(&a, err) || connect_cas(&a, err) || fetch_nonce(&a, err) || fetch_evidence(&a, m, err))
+	memcpy(a.wish.cas, o->cas_key, sizeof(a.wish.cas));
+	if (make_key(&a, err))
 		goto out;
-	rc = attest_harden(err);
-	if (rc == 0)
-		rc = fetch_config(&a, ret, err);
+	rc = try(&a, m, ret, &refusal);
+	if (rc && may_pass(&refusal))
+		rc = begin_again(&a, &refusal) ? -1 : try(&a, m, ret, &refusal);
+	if (rc && err)
+		*err = refusal;
 out:
 	if (a.cas)
 		http_client_close(a.cas);

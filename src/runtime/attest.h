@@ -20,6 +20,7 @@ struct attest_options {
 
 /*
  * With a key made for this one connection: CAS's nonce, LAS's evidence over nonce, key and CAS's key, then the configuration.
+ * When CAS refuses what newer evidence of the machine might cure (its age, its TCB), LAS is asked for that, and CAS once more.
  * Hardens the process before any secret arrives (attest_harden), but after LAS has looked at it.
  * ret: initialised by the caller and freed by it in either case. Everything else is wiped. -1: the sentence names the step.
  */

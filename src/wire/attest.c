@@ -61,15 +61,28 @@ int las_challenge_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], struct buf 
 	return message_write(o, "LAS challenge", out, err);
 }
 
+static json_t *wish_json(const struct platform_wish *w)
+{
+	json_t *o = message_new();
+
+	if (message_put(o, "cas", message_new_hex(w->cas, sizeof(w->cas))) &&
+		message_put(o, "nonce", message_new_hex(w->nonce, sizeof(w->nonce))) &&
+		message_put(o, "fresh", json_boolean(w->fresh)))
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
 int las_request_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], const uint8_t report_data[64],
-	const struct manifest *m, struct buf *out, struct error *err)
+	const struct manifest *m, const struct platform_wish *wish, struct buf *out, struct error *err)
 {
 	json_t *o = message_new();
 
 	if (!message_put(o, "op", json_string("evidence")) ||
 		!message_put(o, "challenge", message_new_hex(challenge, LAS_CHALLENGE_LEN)) ||
 		!message_put(o, "report_data", message_new_hex(report_data, REPORT_LEN)) ||
-		!message_put(o, "manifest", manifest_json(m))) {
+		!message_put(o, "manifest", manifest_json(m)) ||
+		(wish && !message_put(o, "platform", wish_json(wish)))) {
 		json_decref(o);
 		o = NULL;
 	}
@@ -94,12 +107,29 @@ static int entry_decode(const json_t *o, struct manifest *to, struct error *err)
 	return manifest_add(to, (enum code_role)role, path, digest, err);
 }
 
+static int wish_decode(const json_t *o, struct platform_wish *ret, struct error *err)
+{
+	static const char where[] = "platform of LAS request";
+	static const char *const keys[] = {"cas", "nonce", "fresh", NULL};
+	const json_t *fresh = json_object_get(o, "fresh");
+
+	if (message_keys(o, where, keys, err) < 0 ||
+		message_hex(o, where, "cas", ret->cas, sizeof(ret->cas), err) < 0 ||
+		message_hex(o, where, "nonce", ret->nonce, sizeof(ret->nonce), err) < 0)
+		return -1;
+	if (!json_is_boolean(fresh))
+		return error_set(err, ERR_INPUT, "\"fresh\" of %s is not true or false", where);
+	ret->fresh = json_is_true(fresh);
+	return 0;
+}
+
 int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLENGE_LEN],
-	uint8_t ret_report_data[64], struct manifest *ret, struct error *err)
+	uint8_t ret_report_data[64], struct manifest *ret, struct platform_wish *ret_wish, struct error *err)
 {
 	static const char where[] = "LAS request";
-	static const char *const keys[] = {"op", "challenge", "report_data", "manifest", NULL};
+	static const char *const keys[] = {"op", "challenge", "report_data", "manifest", "platform", NULL};
 	uint8_t challenge[LAS_CHALLENGE_LEN], report_data[REPORT_LEN];
+	struct platform_wish wish = {.fresh = false};
 	struct manifest m;
 	const json_t *list;
 	const char *op;
@@ -114,7 +144,9 @@ int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLE
 	if (message_keys(o, where, keys, err) < 0 || message_text(o, where, "op", CODE_LIMIT, &op, err) < 0 ||
 		message_hex(o, where, "challenge", challenge, sizeof(challenge), err) < 0 ||
 		message_hex(o, where, "report_data", report_data, sizeof(report_data), err) < 0 ||
-		message_list(o, where, "manifest", MANIFEST_MAX, &list, err) < 0)
+		message_list(o, where, "manifest", MANIFEST_MAX, &list, err) < 0 ||
+		(json_object_get(o, "platform") &&
+			wish_decode(json_object_get(o, "platform"), &wish, err) < 0))
 		goto out;
 	if (strcmp(op, "evidence") != 0) {
 		error_set(err, ERR_INPUT, "\"op\" of %s is not \"evidence\"", where);
@@ -127,6 +159,8 @@ int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLE
 	manifest_sort(&m);
 	memcpy(ret_challenge, challenge, sizeof(challenge));
 	memcpy(ret_report_data, report_data, sizeof(report_data));
+	if (ret_wish)
+		*ret_wish = wish;
 	*ret = m;
 	rc = 0;
 out:

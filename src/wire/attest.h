@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "core/buf.h"
 #include "core/error.h"
+#include "evidence/verdict.h"
 #include "measure/measure.h"
 
 #define LAS_FRAME_MAX (1024 * 1024)
@@ -33,11 +34,20 @@ void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t cli
 MUST_USE int las_challenge_encode(
 	const uint8_t challenge[LAS_CHALLENGE_LEN], struct buf *out, struct error *err);
 MUST_USE int las_challenge_decode(const void *p, size_t n, uint8_t ret[LAS_CHALLENGE_LEN], struct error *err);
-/* LAS request: {"op":"evidence","challenge":HEX64,"report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…]} */
+/* What the CAS that is to judge wants of the machine's evidence. Zeros: nothing in particular. */
+struct platform_wish {
+	uint8_t cas[32]; /* its key hash */
+	uint8_t nonce
+		[PLATFORM_NONCE_LEN]; /* its platform nonce: what new evidence of the machine is to be made over */
+	bool fresh; /* evidence of the machine that was made before this request will not do */
+};
+/* LAS request: {"op":"evidence","challenge":HEX64,"report_data":HEX128,"manifest":[{"role":N,"path":"…","digest":HEX64}…],
+ * "platform":{"cas":HEX64,"nonce":HEX64,"fresh":BOOL}}; "platform" may be absent: wish NULL; decoded as zeros. */
 MUST_USE int las_request_encode(const uint8_t challenge[LAS_CHALLENGE_LEN], const uint8_t report_data[64],
-	const struct manifest *m, struct buf *out, struct error *err);
+	const struct manifest *m, const struct platform_wish *wish, struct buf *out, struct error *err);
+/* ret_wish may be NULL. */
 MUST_USE int las_request_decode(const void *p, size_t n, uint8_t ret_challenge[LAS_CHALLENGE_LEN],
-	uint8_t ret_report_data[64], struct manifest *ret, struct error *err);
+	uint8_t ret_report_data[64], struct manifest *ret, struct platform_wish *ret_wish, struct error *err);
 /* LAS answer: {"evidence":BASE64} or {"error":{"code":"…","text":"…"}}; decoding an error answer gives it as *err. */
 MUST_USE int las_answer_encode(const void *evidence, size_t n, struct buf *out, struct error *err);
 MUST_USE int las_answer_encode_error(const struct error *e, struct buf *out);

@@ -16,6 +16,7 @@
 #include "crypto/init.h"
 #include "crypto/key.h"
 #include "crypto/x509.h"
+#include "evidence/check.h"
 #include "wire/http_head.h"
 #include "wire/message.h"
 #include "wire/sock.h"
@@ -454,7 +455,7 @@ static enum err_code code_of_status(int status)
 
 int http_response_check(const struct http_response *r, struct error *err)
 {
-	const char *code = NULL, *text = NULL;
+	const char *code = NULL, *text = NULL, *check = NULL;
 	char shown[ERROR_TEXT_MAX];
 	enum err_code c = code_of_status(r->status);
 	const json_t *inner;
@@ -466,6 +467,7 @@ int http_response_check(const struct http_response *r, struct error *err)
 		inner = json_object_get(o, "error");
 		code = json_string_value(json_object_get(inner, "code"));
 		text = json_string_value(json_object_get(inner, "text"));
+		check = json_string_value(json_object_get(inner, "check"));
 	}
 	if (code && text && *text) {
 		enum err_code said;
@@ -474,6 +476,8 @@ int http_response_check(const struct http_response *r, struct error *err)
 			c = said;
 		message_printable(text, shown, sizeof(shown));
 		error_set(err, c, "%s", shown);
+		if (err && check)
+			err->check = evidence_check_find(check);
 	} else {
 		error_set(err, c, "CAS answered with HTTP status %d and no error text", r->status);
 	}

@@ -49,7 +49,7 @@ MUST_USE int http_client_request(struct http_client *c, const char *method, cons
 	const char *content_type, const void *body, size_t n, struct http_response *ret, struct error *err);
 void http_response_free(struct http_response *r);
 /* If status is not 2xx: turn the body {"error":{"code":"ACCESS","text":"…"}} into *err and return -1. Control characters
- * of the text become spaces; without code or text the status decides. */
+ * of the text become spaces; without code or text the status decides. "check", where it names one of evidence/check.h, is err->check. */
 MUST_USE int http_response_check(const struct http_response *r, struct error *err);
 
 #endif

@@ -148,7 +148,7 @@ static int send_request(int fd, const char *addr, int64_t deadline, const struct
 }
 
 int las_client_evidence(const char *addr, const uint8_t report_data[64], const struct manifest *m,
-	int timeout_ms, struct buf *ret_evidence, struct error *err)
+	const struct platform_wish *wish, int timeout_ms, struct buf *ret_evidence, struct error *err)
 {
 	int64_t deadline = sock_deadline(timeout_ms);
 	uint8_t challenge[LAS_CHALLENGE_LEN];
@@ -160,7 +160,7 @@ int las_client_evidence(const char *addr, const uint8_t report_data[64], const s
 	buf_init(&body, LAS_FRAME_MAX);
 	buf_init(&frame, LAS_FRAME_MAX);
 	if (receive_challenge(fd, addr, deadline, challenge, err) == 0 &&
-		las_request_encode(challenge, report_data, m, &body, err) == 0 &&
+		las_request_encode(challenge, report_data, m, wish, &body, err) == 0 &&
 		send_request(fd, addr, deadline, &body, err) == 0 &&
 		read_frame(fd, addr, deadline, &frame, err) == 0) {
 		rc = las_answer_decode(frame.data, frame.len, ret_evidence, err);

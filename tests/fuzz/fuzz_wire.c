@@ -40,22 +40,29 @@ static const struct fuzz_seed las_requests[] = {
 	FUZZ_SEED("{\"op\":\"evidence\",\"challenge\":\"" HEX64 "\",\"report_data\":\"" HEX64 HEX64
 		  "\",\"manifest\":[{\"role\":1,\"path\":\"/bin/a\",\"digest\":\"" HEX64
 		  "\"},{\"role\":4,\"path\":\"/lib/b.so\",\"digest\":\"" HEX64 "\"}]}"),
+	FUZZ_SEED("{\"op\":\"evidence\",\"challenge\":\"" HEX64 "\",\"report_data\":\"" HEX64 HEX64
+		  "\",\"manifest\":[],\"platform\":{\"cas\":\"" HEX64 "\",\"nonce\":\"" HEX64
+		  "\",\"fresh\":true}}"),
 };
 
 static void run_las_request(const uint8_t *p, size_t n)
 {
 	uint8_t challenge[32], again_challenge[32], report[64], again_report[64], root[32], again_root[32];
+	struct platform_wish wish, again_wish;
 	struct manifest m, again;
 	struct error err;
 	struct buf b;
 
-	if (las_request_decode(p, n, challenge, report, &m, &err) < 0) {
+	if (las_request_decode(p, n, challenge, report, &m, &wish, &err) < 0) {
 		fuzz_check(err.text[0] != '\0');
 		return;
 	}
 	buf_init(&b, LAS_FRAME_MAX);
-	fuzz_check(las_request_encode(challenge, report, &m, &b, NULL) == 0);
-	fuzz_check(las_request_decode(b.data, b.len, again_challenge, again_report, &again, NULL) == 0);
+	fuzz_check(las_request_encode(challenge, report, &m, &wish, &b, NULL) == 0);
+	fuzz_check(las_request_decode(
+			   b.data, b.len, again_challenge, again_report, &again, &again_wish, NULL) == 0);
+	fuzz_check(memcmp(wish.cas, again_wish.cas, 32) == 0 &&
+		   memcmp(wish.nonce, again_wish.nonce, 32) == 0 && wish.fresh == again_wish.fresh);
 	manifest_root(&m, root);
 	manifest_root(&again, again_root);
 	fuzz_check(memcmp(challenge, again_challenge, 32) == 0);

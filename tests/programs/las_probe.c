@@ -80,7 +80,7 @@ static struct buf request_frame(const uint8_t challenge[LAS_CHALLENGE_LEN])
 	buf_init(&body, LAS_FRAME_MAX);
 	buf_init(&frame, LAS_FRAME_MAX + 4);
 	if (manifest_add(&m, CODE_PROGRAM, "/bin/anything", report_data, &err) < 0 ||
-		las_request_encode(challenge, report_data, &m, &body, &err) < 0)
+		las_request_encode(challenge, report_data, &m, NULL, &body, &err) < 0)
 		broken("request");
 	buf_put_block(&frame, body.data, body.len);
 	buf_free(&body);
@@ -188,7 +188,7 @@ static int ask(const char *platform_text)
 		broken("measure");
 	manifest_root(&m, root);
 	measurement(digest, root, want);
-	if (las_client_evidence(socket_path, report_data, &m, TIMEOUT_MS, &evidence, &err) < 0)
+	if (las_client_evidence(socket_path, report_data, &m, NULL, TIMEOUT_MS, &evidence, &err) < 0)
 		return answered(&err);
 	if (key_hash_parse(platform_text, strlen(platform_text), platform[0], &err) < 0)
 		broken("platform");
@@ -427,7 +427,7 @@ static int measure_time(int n)
 		struct buf evidence;
 		buf_init(&evidence, LAS_FRAME_MAX);
 		clock_gettime(CLOCK_MONOTONIC, &a);
-		if (las_client_evidence(socket_path, data, &m, TIMEOUT_MS, &evidence, &err) < 0)
+		if (las_client_evidence(socket_path, data, &m, NULL, TIMEOUT_MS, &evidence, &err) < 0)
 			return answered(&err);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		us[i] = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;

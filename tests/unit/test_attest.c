@@ -49,8 +49,9 @@ static void test_las_request(void **state)
 	assert_int_equal(manifest_add(&m, CODE_LIBRARY, "/lib/l.so", digest, &err), 0);
 	manifest_sort(&m);
 	buf_init(&b, LAS_FRAME_MAX);
-	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), 0);
-	assert_int_equal(las_request_decode(b.data, b.len, back_challenge, back_report, &back, &err), 0);
+	assert_int_equal(las_request_encode(challenge, report, &m, NULL, &b, &err), 0);
+	assert_int_equal(
+		las_request_decode(b.data, b.len, back_challenge, back_report, &back, NULL, &err), 0);
 	assert_memory_equal(challenge, back_challenge, 32);
 	assert_memory_equal(report, back_report, 64);
 	assert_int_equal(back.count, 2);
@@ -63,14 +64,14 @@ static void test_las_request(void **state)
 	buf_free(&b);
 	/* a frame that would be too long is refused by its maker, and leaves nothing */
 	buf_init(&b, 50);
-	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), -1);
+	assert_int_equal(las_request_encode(challenge, report, &m, NULL, &b, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_int_equal(b.len, 0);
 	buf_free(&b);
 	/* a path that JSON cannot carry */
 	assert_int_equal(manifest_add(&m, CODE_LIBRARY, "/lib/\xff", digest, &err), 0);
 	buf_init(&b, LAS_FRAME_MAX);
-	assert_int_equal(las_request_encode(challenge, report, &m, &b, &err), -1);
+	assert_int_equal(las_request_encode(challenge, report, &m, NULL, &b, &err), -1);
 	assert_non_null(strstr(err.text, "UTF-8"));
 	buf_free(&b);
 	manifest_free(&m);
@@ -85,6 +86,7 @@ struct bad {
 #define REPORT CHALLENGE "\"report_data\":\"" HEX64 HEX64 "\""
 #define ENTRY(path, role, digest) "{\"role\":" role ",\"path\":\"" path "\",\"digest\":\"" digest "\"}"
 #define REQUEST(list) "{\"op\":\"evidence\"," REPORT ",\"manifest\":[" list "]}"
+#define WISH(wish) "{\"op\":\"evidence\"," REPORT ",\"manifest\":[],\"platform\":" wish "}"
 
 static const struct bad bad_las_requests[] = {
 	{"", "not valid JSON"},
@@ -96,6 +98,12 @@ static const struct bad bad_las_requests[] = {
 	{"{\"op\":\"evidence\"," REPORT "}", "lacks the key \"manifest\""},
 	{"{\"op\":\"evidence\"," REPORT ",\"manifest\":{}}", "not an array"},
 	{"{\"op\":\"evidence\"," REPORT ",\"manifest\":[],\"extra\":1}", "unknown key \"extra\""},
+	{WISH("1"), "not a JSON object"},
+	{WISH("{\"cas\":\"" HEX64 "\",\"nonce\":\"" HEX64 "\"}"), "\"fresh\""},
+	{WISH("{\"cas\":\"" HEX64 "\",\"nonce\":\"" HEX64 "\",\"fresh\":1}"), "not true or false"},
+	{WISH("{\"cas\":\"" HEX64 "\",\"nonce\":\"00\",\"fresh\":true}"), "64 hex digits"},
+	{WISH("{\"nonce\":\"" HEX64 "\",\"fresh\":true}"), "lacks the key \"cas\""},
+	{WISH("{\"cas\":\"" HEX64 "\",\"nonce\":\"" HEX64 "\",\"fresh\":true,\"x\":1}"), "unknown key \"x\""},
 	{"{\"op\":\"evidence\",\"op\":\"evidence\"," REPORT ",\"manifest\":[]}", "not valid JSON"},
 	{"{\"op\":\"evidence\"," CHALLENGE "\"report_data\":\"" HEX64 "\",\"manifest\":[]}",
 		"128 hex digits"},
@@ -132,6 +140,30 @@ static void check_refusal(int rc, const struct error *err, const struct bad *b)
 		fail_msg("'%s' does not say '%s' about %s", err->text, b->says, b->json);
 }
 
+static void test_las_request_wish(void **state)
+{
+	uint8_t report[64] = {7}, challenge[32] = {8};
+	struct platform_wish wish = {.cas = {1}, .nonce = {2}, .fresh = true}, back;
+	struct manifest m, again;
+	struct buf b;
+
+	manifest_init(&m);
+	buf_init(&b, LAS_FRAME_MAX);
+	assert_int_equal(las_request_encode(challenge, report, &m, &wish, &b, NULL), 0);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &again, &back, NULL), 0);
+	assert_memory_equal(back.cas, wish.cas, 32);
+	assert_memory_equal(back.nonce, wish.nonce, 32);
+	assert_true(back.fresh);
+	manifest_free(&again);
+	buf_reset(&b);
+	assert_int_equal(las_request_encode(challenge, report, &m, NULL, &b, NULL), 0);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &again, &back, NULL), 0);
+	assert_int_equal(back.cas[0] | back.nonce[0] | back.fresh, 0);
+	manifest_free(&again);
+	manifest_free(&m);
+	buf_free(&b);
+}
+
 static void test_las_request_refused(void **state)
 {
 	uint8_t report[64] = {7}, challenge[32] = {8};
@@ -141,8 +173,8 @@ static void test_las_request_refused(void **state)
 	for (size_t i = 0; i < sizeof(bad_las_requests) / sizeof(bad_las_requests[0]); i++) {
 		const struct bad *b = &bad_las_requests[i];
 
-		check_refusal(
-			las_request_decode(b->json, strlen(b->json), challenge, report, &m, &err), &err, b);
+		check_refusal(las_request_decode(b->json, strlen(b->json), challenge, report, &m, NULL, &err),
+			&err, b);
 	}
 	assert_int_equal(report[0], 7);
 	assert_int_equal(challenge[0], 8);
@@ -161,7 +193,7 @@ static void test_las_request_limits(void **state)
 		buf_printf(&b, "%s" ENTRY("/%d", "1", HEX64), i ? "," : "", i);
 	buf_puts(&b, "]}");
 	assert_false(b.failed);
-	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_non_null(strstr(err.text, "1025"));
 	buf_reset(&b);
@@ -170,20 +202,20 @@ static void test_las_request_limits(void **state)
 	for (int i = 0; i < 4095; i++)
 		buf_putc(&b, 'x');
 	buf_puts(&b, "\"}]}");
-	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_non_null(strstr(err.text, "4096"));
 	/* over the frame's size before any of it is looked at */
 	buf_reset(&b);
 	while (b.len <= LAS_FRAME_MAX)
 		buf_puts(&b, "                                                                ");
-	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_LIMIT);
 	/* nested deeper than any message: no stack is lost over it */
 	buf_reset(&b);
 	for (int i = 0; i < 500000; i++)
 		buf_putc(&b, '[');
-	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, &err), -1);
+	assert_int_equal(las_request_decode(b.data, b.len, challenge, report, &m, NULL, &err), -1);
 	buf_free(&b);
 }
 
@@ -338,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_report_data),
 		cmocka_unit_test(test_las_request),
+		cmocka_unit_test(test_las_request_wish),
 		cmocka_unit_test(test_las_request_refused),
 		cmocka_unit_test(test_las_request_limits),
 		cmocka_unit_test(test_las_challenge),

@@ -65,7 +65,7 @@ static void answer_request(struct las *s, int fd)
 	buf_init(&body, LAS_FRAME_MAX);
 	buf_init(&out, LAS_FRAME_MAX + 4);
 	if (buf_reserve(&in, n) && read_all(fd, in.data, n) &&
-		las_request_decode(in.data, n, seen, report, &m, NULL) == 0) {
+		las_request_decode(in.data, n, seen, report, &m, NULL, NULL) == 0) {
 		s->request_was_good = memcmp(seen, challenge, sizeof(challenge)) == 0;
 		buf_put(&evidence, report, sizeof(report));
 		buf_puts(&evidence, m.count ? m.entries[0].path : "");
@@ -184,7 +184,7 @@ static void test_evidence(void **state)
 	make_manifest(&m);
 	buf_init(&evidence, 1000);
 	start(&s);
-	if (las_client_evidence(s.path, report, &m, 5000, &evidence, &err) < 0)
+	if (las_client_evidence(s.path, report, &m, NULL, 5000, &evidence, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_true(s.request_was_good);
 	assert_int_equal(evidence.len, 64 + strlen("/usr/bin/program"));
@@ -215,7 +215,7 @@ static void test_large_request(void **state)
 	}
 	buf_init(&evidence, 10000);
 	start(&s);
-	if (las_client_evidence(s.path, report, &m, 5000, &evidence, &err) < 0)
+	if (las_client_evidence(s.path, report, &m, NULL, 5000, &evidence, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_true(s.request_was_good);
 	stop(&s);
@@ -267,7 +267,7 @@ static void test_bad_answers(void **state)
 		s.hold = !s.read_first;
 		buf_init(&evidence, 1000);
 		start(&s);
-		assert_int_equal(las_client_evidence(s.path, report, &m, 5000, &evidence, &err), -1);
+		assert_int_equal(las_client_evidence(s.path, report, &m, NULL, 5000, &evidence, &err), -1);
 		stop(&s);
 		if (!strstr(err.text, cases[i].says) || !strstr(err.text, s.path))
 			fail_msg("case %zu: '%s' does not say '%s' and '%s'", i, err.text, cases[i].says,
@@ -302,7 +302,7 @@ static void test_timeouts(void **state)
 		buf_init(&evidence, 1000);
 		start(&s);
 		began = now_ms();
-		assert_int_equal(las_client_evidence(s.path, report, &m, 300, &evidence, &err), -1);
+		assert_int_equal(las_client_evidence(s.path, report, &m, NULL, 300, &evidence, &err), -1);
 		assert_true(now_ms() - began >= 290 && now_ms() - began < 3000);
 		stop(&s);
 		assert_int_equal(err.code, ERR_IO);
@@ -334,7 +334,7 @@ static void test_full_queue(void **state)
 			assert_int_equal(errno, EAGAIN);
 	}
 	began = now_ms();
-	assert_int_equal(las_client_evidence(s.path, report, &m, 300, &evidence, &err), -1);
+	assert_int_equal(las_client_evidence(s.path, report, &m, NULL, 300, &evidence, &err), -1);
 	assert_true(now_ms() - began >= 290 && now_ms() - began < 3000);
 	assert_non_null(strstr(err.text, strerror(ETIMEDOUT)));
 	for (size_t i = 0; i < 8; i++)
@@ -355,18 +355,19 @@ static void test_not_reached(void **state)
 
 	make_manifest(&m);
 	buf_init(&evidence, 1000);
-	assert_int_equal(las_client_evidence("/nowhere/las.sock", report, &m, 1000, &evidence, &err), -1);
+	assert_int_equal(
+		las_client_evidence("/nowhere/las.sock", report, &m, NULL, 1000, &evidence, &err), -1);
 	assert_int_equal(err.code, ERR_IO);
 	assert_string_equal(err.text, "LAS /nowhere/las.sock not reached: No such file or directory");
 	listen_at(&s);
 	close(s.listener); /* the file stays, nobody listens */
-	assert_int_equal(las_client_evidence(s.path, report, &m, 1000, &evidence, &err), -1);
+	assert_int_equal(las_client_evidence(s.path, report, &m, NULL, 1000, &evidence, &err), -1);
 	assert_non_null(strstr(err.text, "Connection refused"));
 	unlink(s.path);
 	rmdir(s.dir);
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(las_client_evidence(longer, report, &m, 1000, &evidence, &err), -1);
+	assert_int_equal(las_client_evidence(longer, report, &m, NULL, 1000, &evidence, &err), -1);
 	assert_int_equal(err.code, ERR_INPUT);
 	assert_non_null(strstr(err.text, "199 bytes, at most 107"));
 	buf_free(&evidence);
