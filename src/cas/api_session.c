@@ -3,6 +3,7 @@
 #include <time.h>
 #include "cas/api.h"
 #include "cas/http_parse.h"
+#include "cas/permit.h"
 #include "cas/sessions.h"
 #include "core/encode.h"
 #include "core/log.h"
@@ -45,7 +46,7 @@ void api_session_upload(struct cas *c, const struct http_request *q, struct http
 	struct upload u = {.audit = c->audit,
 		.text = q->body,
 		.len = q->body_len,
-		.caller = q->key,
+		.who = {.caller = q->key},
 		.now = (uint64_t)time(NULL)};
 	struct uploaded done = {0};
 	struct error err = {0};
@@ -89,7 +90,8 @@ void api_session_list(struct cas *c, const struct http_request *q, struct http_r
 	if (q->query[0]) {
 		error_set(&err, ERR_INPUT, "query \"%.64s\": this call has none", q->query);
 		api_error(r, &err, NULL);
-	} else if (sessions_list(c->store, q->key, list_one, list, &err)) {
+	} else if (sessions_list(c->store, c->audit, &(struct requester){.caller = q->key},
+			   (uint64_t)time(NULL), list_one, list, &err)) {
 		api_error(r, &err, NULL);
 	} else {
 		api_json(r, 200, json_pack("{s:O}", "sessions", list));
@@ -143,7 +145,8 @@ static int load_readable(struct cas *c, const char *name, const uint8_t *hash, c
 	stored_session_init(&current);
 	if (sessions_load(c->store, name, NULL, &current, err))
 		goto out;
-	if (session_access(current.doc, OP_READ, current.creator, caller, err)) {
+	if (permit(c->store, c->audit, &current, OP_READ, &(struct requester){.caller = caller},
+		    (uint64_t)time(NULL), err)) {
 		error_wrap(err, "session \"%s\"", name);
 	} else if (hash && memcmp(hash, current.hash, SESSION_HASH_LEN)) {
 		rc = sessions_load(c->store, name, hash, ret, err);
@@ -185,7 +188,8 @@ void api_session_delete(struct cas *c, const struct http_request *q, struct http
 	}
 	if (q->query[0])
 		error_set(&err, ERR_INPUT, "query \"%.64s\": this call has none", q->query);
-	if (err.code || sessions_delete(c->store, c->audit, name, q->key, (uint64_t)time(NULL), hash, &err)) {
+	if (err.code || sessions_delete(c->store, c->audit, name, &(struct requester){.caller = q->key},
+				(uint64_t)time(NULL), hash, &err)) {
 		log_refusal("deletion", name, q->key, &err);
 		api_error(r, &err, NULL);
 		return;

@@ -4,6 +4,8 @@
 #include "core/encode.h"
 
 #define FORMAT 1
+#define HAS_PREDECESSOR 1
+#define CREATOR_SIGNS 2
 
 void version_name(const char *name, const uint8_t hash[SESSION_HASH_LEN], char ret[VERSION_NAME_MAX])
 {
@@ -110,7 +112,8 @@ int version_record_encode(const struct stored_session *s, const char *text, size
 {
 	put_header(out, RECORD_LIVE);
 	buf_put(out, s->creator, sizeof(s->creator));
-	buf_put_u8(out, s->has_predecessor);
+	buf_put_u8(out, (uint8_t)((s->has_predecessor ? HAS_PREDECESSOR : 0) |
+				  (s->creator_signs ? CREATOR_SIGNS : 0)));
 	buf_put(out, s->predecessor, sizeof(s->predecessor));
 	buf_put_u64be(out, now);
 	buf_put_block(out, text, len);
@@ -128,6 +131,7 @@ static int version_record_decode(const struct buf *b, struct stored_session *ret
 {
 	enum record_state state;
 	const uint8_t *text;
+	uint8_t flags;
 	size_t n = 0;
 	struct rd r;
 
@@ -138,7 +142,9 @@ static int version_record_decode(const struct buf *b, struct stored_session *ret
 		return error_set(err, ERR_NOT_FOUND, "no such version: the session was deleted");
 	if (copy_bytes(&r, ret->creator, sizeof(ret->creator)))
 		return error_set(err, ERR_INTERNAL, "stored record is short");
-	ret->has_predecessor = rd_u8(&r) != 0;
+	flags = rd_u8(&r);
+	ret->has_predecessor = flags & HAS_PREDECESSOR;
+	ret->creator_signs = flags & CREATOR_SIGNS;
 	if (copy_bytes(&r, ret->predecessor, sizeof(ret->predecessor)))
 		return error_set(err, ERR_INTERNAL, "stored record is short");
 	(void)rd_u64be(&r);

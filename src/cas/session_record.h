@@ -2,7 +2,7 @@
  * session_record: what sessions keeps in the sealed store. Integers are big endian.
  *
  * session: u8 format 1, u8 state, 32 bytes hash, u64 time of the change; then, if live, block vault (vault.h).
- * version: u8 format 1, u8 state; then, if live, 32 bytes creator, u8 has predecessor, 32 bytes predecessor, u64 time, block document.
+ * version: u8 format 1, u8 state; then, if live, 32 bytes creator, u8 flags (1: it has a predecessor, 2: the creator is a signer), 32 bytes predecessor, u64 time, block document.
  */
 #ifndef SCONE_CAS_SESSION_RECORD_H
 #define SCONE_CAS_SESSION_RECORD_H

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cas/permit.h"
 #include "cas/session_record.h"
 #include "cas/sessions.h"
 #include "cas/vault_key.h"
@@ -53,6 +54,7 @@ int sessions_load(struct sealed_store *ss, const char *name, const uint8_t *hash
 	}
 	if (version_record_load(ss, name, hash ? hash : h.hash, &s, err) || parse_stored(name, &s, err))
 		goto fail;
+	s.doc->creator_signs = s.creator_signs;
 	*ret = s;
 	return 0;
 fail:
@@ -114,7 +116,7 @@ static int check_parent(struct change *c, struct error *err)
 			*err = why;
 		goto out;
 	}
-	rc = session_access(parent.doc, OP_CREATE_SESSIONS, parent.creator, c->u->caller, err);
+	rc = permit(c->ss, c->u->audit, &parent, OP_CREATE_SESSIONS, &c->u->who, c->u->now, err);
 	if (rc)
 		error_wrap(err, "session \"%s\" cannot be created in namespace \"%s\"", c->doc->name, name);
 out:
@@ -143,12 +145,14 @@ static int check_update(struct change *c, struct error *err)
 			"session \"%s\" does not exist, so nothing is its predecessor; leave `predecessor` "
 			"out to create it [E-PRED]",
 			c->doc->name);
-	if (session_access(c->current.doc, OP_UPDATE, c->current.creator, c->u->caller, err))
+	if (permit(c->ss, c->u->audit, &c->current, OP_UPDATE, &c->u->who, c->u->now, err))
 		return error_wrap(err, "session \"%s\"", c->doc->name);
+	if (board_covers(c->current.doc, BOARD_UPDATE))
+		return error_set(err, ERR_ACCESS, "session \"%s\": its board decides about updates [E-BOARD]", c->doc->name);
 	if (!memcmp(c->doc->predecessor, c->current.hash, SESSION_HASH_LEN))
 		return 0;
 	/* The current hash is for readers: over guessable values it could be searched. */
-	may_read = !session_access(c->current.doc, OP_READ, c->current.creator, c->u->caller, NULL);
+	may_read = !permit(c->ss, c->u->audit, &c->current, OP_READ, &c->u->who, c->u->now, NULL);
 	hex_encode(c->doc->predecessor, SESSION_HASH_LEN, given);
 	hex_encode(c->current.hash, SESSION_HASH_LEN, current);
 	return error_set(err, ERR_CONFLICT,
@@ -183,7 +187,7 @@ static void warn_creator(const struct change *c, struct diag *d)
 	if (!c->doc->creator_pem)
 		return;
 	if (!x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
-		same = !x509_key_hash(cert, key, NULL) && !memcmp(key, c->u->caller, sizeof(key));
+		same = !x509_key_hash(cert, key, NULL) && !memcmp(key, c->u->who.caller, sizeof(key));
 		X509_free(cert);
 	}
 	if (!same)
@@ -193,7 +197,7 @@ static void warn_creator(const struct change *c, struct diag *d)
 
 static int make_next(struct change *c, struct diag *d, struct error *err)
 {
-	memcpy(c->next.creator, c->u->caller, sizeof(c->next.creator));
+	memcpy(c->next.creator, c->u->who.caller, sizeof(c->next.creator));
 	c->next.has_predecessor = c->exists;
 	if (c->exists)
 		memcpy(c->next.predecessor, c->current.hash, SESSION_HASH_LEN);
@@ -237,7 +241,7 @@ static int store_next(struct change *c, struct error *err)
 			{.table = TABLE_VERSION, .name = vname, .content = version.data, .len = version.len},
 		};
 		struct audit_note note = {.event = c->exists ? "session-updated" : "session-created",
-			.actor = c->u->caller,
+			.actor = c->u->who.caller,
 			.session = c->doc->name,
 			.hash = hash};
 
@@ -414,25 +418,28 @@ out:
 	return rc;
 }
 
-int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name, const uint8_t caller[32],
-	uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
+int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name,
+	const struct requester *who, uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
 {
 	struct stored_session s;
 	int rc = -1;
 
 	if (sessions_load(ss, name, NULL, &s, err))
 		return -1;
-	if (session_access(s.doc, OP_UPDATE, s.creator, caller, err))
+	if (permit(ss, audit, &s, OP_UPDATE, who, now, err))
 		error_wrap(err, "session \"%s\"", name);
+	else if (board_covers(s.doc, BOARD_DELETE))
+		error_set(err, ERR_ACCESS, "session \"%s\": its board decides about its deletion [E-BOARD]", name);
 	else
-		rc = remove_session(ss, audit, name, caller, s.hash, now, err);
+		rc = remove_session(ss, audit, name, who->caller, s.hash, now, err);
 	if (!rc)
 		memcpy(ret_hash, s.hash, SESSION_HASH_LEN);
 	stored_session_free(&s);
 	return rc;
 }
 
-static int list_one(struct sealed_store *ss, const char *name, const uint8_t caller[32],
+static int list_one(struct sealed_store *ss, struct audit *audit, const char *name,
+	const struct requester *who, uint64_t now,
 	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
 	void *arg, struct error *err)
 {
@@ -447,13 +454,13 @@ static int list_one(struct sealed_store *ss, const char *name, const uint8_t cal
 			*err = why;
 		return -1;
 	}
-	if (!session_access(s.doc, OP_READ, s.creator, caller, NULL))
+	if (!permit(ss, audit, &s, OP_READ, who, now, NULL))
 		rc = f(arg, name, s.hash, err);
 	stored_session_free(&s);
 	return rc;
 }
 
-int sessions_list(struct sealed_store *ss, const uint8_t caller[32],
+int sessions_list(struct sealed_store *ss, struct audit *audit, const struct requester *who, uint64_t now,
 	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
 	void *arg, struct error *err)
 {
@@ -464,7 +471,7 @@ int sessions_list(struct sealed_store *ss, const uint8_t caller[32],
 	if (sealed_store_names(ss, TABLE_SESSION, &names, &n, err))
 		return -1;
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = list_one(ss, names[i], caller, f, arg, err);
+		rc = list_one(ss, audit, names[i], who, now, f, arg, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

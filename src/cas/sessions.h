@@ -20,6 +20,7 @@
 struct stored_session {
 	uint8_t hash[SESSION_HASH_LEN];
 	uint8_t creator[32];
+	bool creator_signs; /* the creator is a signer (session language 3.6), else a TLS key */
 	bool has_predecessor;
 	uint8_t predecessor[SESSION_HASH_LEN];
 	struct buf text; /* the document as uploaded */
@@ -38,11 +39,18 @@ MUST_USE int sessions_load(struct sealed_store *ss, const char *name, const uint
 MUST_USE int sessions_renew(struct sealed_store *ss, struct audit *audit, struct stored_session *s,
 	uint64_t now, struct error *err);
 
+/* Who asks: a TLS key, or, of a signed request, those who signed it. */
+struct requester {
+	const uint8_t *caller; /* key hash of the TLS client; NULL: none */
+	const uint8_t (*signers)[32]; /* key hashes, each once; their signatures were verified */
+	size_t signer_count; /* 0: not signed */
+};
+
 struct upload {
 	struct audit *audit;
 	const char *text;
 	size_t len;
-	const uint8_t *caller; /* key hash */
+	struct requester who;
 	uint64_t now; /* seconds since 1970 */
 };
 struct uploaded {
@@ -56,10 +64,11 @@ MUST_USE int sessions_upload(struct sealed_store *ss, const struct upload *u, st
 
 /* ERR_ACCESS unless the stored update rule permits the caller. *ret_hash: the hash that the session had. */
 MUST_USE int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name,
-	const uint8_t caller[32], uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
+	const struct requester *who, uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
 
 /* Call f for each session the caller may read, in order of names. Non-zero ends the walk and is returned. */
-MUST_USE int sessions_list(struct sealed_store *ss, const uint8_t caller[32],
+MUST_USE int sessions_list(struct sealed_store *ss, struct audit *audit, const struct requester *who,
+	uint64_t now,
 	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
 	void *arg, struct error *err);
 

@@ -211,7 +211,7 @@ static int base58_shift(uint8_t raw[BASE58_RAW_LEN], unsigned int digit)
 	return digit ? -1 : 0;
 }
 
-int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN], struct error *err)
+int key_base58_parse(const char *text, size_t n, uint8_t version, uint8_t ret[32], struct error *err)
 {
 	uint8_t raw[BASE58_RAW_LEN] = {0}, check[CHECK_LEN];
 
@@ -228,15 +228,20 @@ int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN], struct
 				text, BASE58_RAW_LEN);
 	}
 	/* A leading '1' is a zero byte more than a key hash has. A shorter text leaves the version byte zero. */
-	if (raw[0] != BASE58_VERSION || text[0] == base58_digits[0])
+	if (raw[0] != version || text[0] == base58_digits[0])
 		return error_set(err, ERR_INPUT, "key hash '%.*s' has version byte 0x%02x, wanted 0x%02x",
-			(int)n, text, raw[0], BASE58_VERSION);
+			(int)n, text, raw[0], version);
 	checksum(raw, 1 + KEY_HASH_LEN, check);
 	if (memcmp(check, raw + 1 + KEY_HASH_LEN, CHECK_LEN) != 0)
 		return error_set(err, ERR_INPUT, "key hash '%.*s' has a wrong checksum: mistyped or cut",
 			(int)n, text);
 	memcpy(ret, raw + 1, KEY_HASH_LEN);
 	return 0;
+}
+
+int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN], struct error *err)
+{
+	return key_base58_parse(text, n, BASE58_VERSION, ret, err);
 }
 
 /* The digest that goes with k; NULL for Ed25519, which hashes by itself. */

@@ -35,6 +35,10 @@ MUST_USE int key_hash(EVP_PKEY *k, uint8_t ret[KEY_HASH_LEN], struct error *err)
 void key_hash_text(const uint8_t hash[KEY_HASH_LEN], char ret[KEY_HASH_TEXT_MAX]);
 MUST_USE int key_hash_parse(const char *text, size_t n, uint8_t ret[KEY_HASH_LEN],
 	struct error *err); /* checks version and checksum */
+/* As key_hash_parse, for 32 bytes under another version byte: 10 is a raw Ed25519 key as old session files have it. */
+#define KEY_BASE58_ED25519 10
+MUST_USE int key_base58_parse(
+	const char *text, size_t n, uint8_t version, uint8_t ret[32], struct error *err);
 
 /* Other keys, and RSA below 2048 bits, are ERR_INPUT; a signature that does not match is ERR_CRYPTO.
  * Signature over p: Ed25519 pure; EC with SHA-256 (P-256) or SHA-384 (P-384), DER; RSA PKCS#1 v1.5 with SHA-256. */

@@ -70,11 +70,11 @@ bool access_holds(const struct access_entry *e, enum access_op op, const struct 
 /* The name in a text that is one template and nothing else, without a suffix; false otherwise. */
 bool access_template_name(const char *text, size_t n, const char **ret, size_t *ret_len);
 /* Key hash of what a template yields for a signer: a public key or certificate of type Ed25519 or P-384. */
-bool access_signer_of(
-	const char *template, template_lookup lookup, void *arg, uint8_t ret[32]);
+bool access_signer_of(const char *template, template_lookup lookup, void *arg, uint8_t ret[32]);
 
 /* A public key that can sign requests and votes: SPKI PEM of an Ed25519 or P-384 key. ERR_INPUT, with *ret_kind if it is a key of another type. */
-MUST_USE int access_signer_read(const char *pem, size_t n, uint8_t ret[32], bool *ret_kind, struct error *err);
+MUST_USE int access_signer_read(
+	const char *pem, size_t n, uint8_t ret[32], bool *ret_kind, struct error *err);
 
 void access_entry_clear(struct access_entry *e);
 

@@ -53,8 +53,8 @@ struct session;
 bool board_covers(const struct session *s, enum board_action a);
 /* The board of s with its templates resolved; *ret is the caller's (board_clear). ERR_ACCESS: the block does not resolve, so nothing it might cover is
  * permitted [E-BOARD]. */
-MUST_USE int board_resolve(const struct session *s, template_lookup lookup, void *arg, struct board *ret,
-	struct error *err);
+MUST_USE int board_resolve(
+	const struct session *s, template_lookup lookup, void *arg, struct board *ret, struct error *err);
 
 /* What is voted on: everything that the signature of a vote binds. */
 struct board_subject {

@@ -9,42 +9,6 @@
 #define CANONICAL_MAX (16 * SESSION_TEXT_MAX)
 static const char domain[] = "openscone-session-v1"; /* its NUL is part of the hash's input */
 
-static void put_rule(struct buf *b, const struct access_rule *r)
-{
-	static const char *const words[] = {"ANY", "NONE", "CREATOR"};
-
-	buf_putc(b, '[');
-	for (size_t i = 0; i < r->count; i++) {
-		canonical_comma(b);
-		if (r->entries[i].kind == ACCESS_KEY)
-			canonical_hex(b, r->entries[i].key, sizeof r->entries[i].key);
-		else
-			canonical_string(b, words[r->entries[i].kind], strlen(words[r->entries[i].kind]));
-	}
-	buf_putc(b, ']');
-}
-
-static int put_access(struct buf *b, const struct session *s)
-{
-	static const enum access_op sorted[] = {OP_CREATE_SESSIONS, OP_LIST_SESSIONS, OP_READ, OP_UPDATE};
-	bool open = false, failed = false;
-
-	for (size_t i = 0; i < 4; i++) {
-		if (access_is_default(s, sorted[i], &failed))
-			continue;
-		if (!open) {
-			canonical_key(b, "access_policy");
-			buf_putc(b, '{');
-			open = true;
-		}
-		canonical_key(b, access_op_name(sorted[i]));
-		put_rule(b, access_rule_of(s, sorted[i]));
-	}
-	if (open)
-		buf_putc(b, '}');
-	return failed ? -1 : 0;
-}
-
 static void put_file(struct buf *b, const struct injection_file *f)
 {
 	canonical_comma(b);
@@ -275,11 +239,14 @@ static int put_service(struct buf *b, const struct service *s)
 static int put_session(struct buf *b, const struct session *s, const uint8_t creator[32])
 {
 	buf_putc(b, '{');
-	if (put_access(b, s))
+	if (canonical_access(b, s))
 		return -1;
+	canonical_board(b, &s->board);
 	if (access_names_creator(s)) {
 		canonical_key(b, "creator");
+		buf_puts(b, s->creator_signs ? "{\"signer\":" : "");
 		canonical_hex(b, creator, 32);
+		buf_puts(b, s->creator_signs ? "}" : "");
 	}
 	if (s->image_count) {
 		canonical_key(b, "images");

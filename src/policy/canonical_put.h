@@ -18,4 +18,8 @@ void canonical_hex(struct buf *b, const uint8_t *p, size_t n);
 void canonical_secret(struct buf *b, const struct secret_spec *s);
 void canonical_volume(struct buf *b, const struct volume_spec *v);
 
+/* access_policy, board: key and value, or nothing. -1: no memory. */
+MUST_USE int canonical_access(struct buf *b, const struct session *s);
+void canonical_board(struct buf *b, const struct board *board);
+
 #endif

@@ -42,8 +42,7 @@ static int walk(char *name, const char *segment, size_t n)
 	return 0;
 }
 
-/* Absolute, or relative to the session's own name as a directory. NULL with a diagnosis. */
-static char *resolve_name(struct parse *p, const struct ynode *n, const char *text, size_t len)
+char *reference_name(struct parse *p, const struct ynode *n, const char *text, size_t len)
 {
 	const char *own = p->s->name ? p->s->name : "", *at = text, *end = text + len;
 	size_t room = strlen(own) + len + 2;
@@ -88,7 +87,7 @@ static void set_session(struct parse *p, const struct ynode *n, const char *text
 		ynode_diag(p->d, n, "E-CONFLICT", "session and namespace exclude each other");
 		return;
 	}
-	ret->session = resolve_name(p, n, text, len);
+	ret->session = reference_name(p, n, text, len);
 	ret->below = below;
 }
 

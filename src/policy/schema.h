@@ -83,6 +83,8 @@ void session_ref_clear(struct session_ref *r);
 /* A reference at n, as a map or in one line; reported if it is none. */
 enum ref_use { REF_EXPORT_SECRET, REF_EXPORT_VOLUME, REF_IMPORT_SECRET, REF_IMPORT_VOLUME };
 void read_reference(struct parse *p, const struct ynode *n, enum ref_use use, struct session_ref *ret);
+/* An absolute name of a session from one that may be relative to this session's own as a directory. NULL, reported. */
+char *reference_name(struct parse *p, const struct ynode *n, const char *text, size_t len);
 /* Does an export to r mean this session, with this hash? */
 bool session_ref_admits(
 	const struct session_ref *r, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
@@ -106,6 +108,7 @@ void service_clear(struct service *s);
 void read_attestation(struct parse *p, const struct ynode *service, struct service *ret);
 void read_platforms(struct parse *p, const struct ynode *n, struct service *ret);
 void read_access(struct parse *p, const struct ynode *n);
+void read_board(struct parse *p, const struct ynode *n);
 void access_rule_clear(struct access_rule *r);
 void read_security(struct parse *p, const struct ynode *n);
 

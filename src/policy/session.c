@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/x509.h"
-#include "policy/schema.h"
+#include "policy/access_read.h"
 
 static const struct key_rule session_keys[] = {
 	{"version", KEY_OK, 0},
@@ -21,7 +21,7 @@ static const struct key_rule session_keys[] = {
 	{"board_members", KEY_OK, 0},
 	{"board_policy", KEY_OK, 0},
 	{"namespace_hash", KEY_UNSUPPORTED, 11},
-	{"board", KEY_UNSUPPORTED, 0},
+	{"board", KEY_OK, 0},
 	{"digest", KEY_UNSUPPORTED, 0},
 	{"tags", KEY_UNSUPPORTED, 0},
 	{"exports", KEY_UNSUPPORTED, 0},
@@ -91,7 +91,8 @@ static void read_creator(struct parse *p, const struct ynode *n)
 	X509 *cert = NULL;
 
 	if (n->kind == YNODE_MAP && ynode_get(n, "signer")) {
-		unsupported(p, n, "a signer as creator");
+		p->s->has_creator_signer = want_text(p, ynode_get(n, "signer"), false) &&
+					   access_read_signer(p, ynode_get(n, "signer"), p->s->creator_signer);
 		return;
 	}
 	if (!want_text(p, n, false))
@@ -185,6 +186,7 @@ static void read_session(struct parse *p, const struct ynode *root)
 	read_images(p, ynode_get(root, "images"));
 	read_services(p, ynode_get(root, "services"));
 	read_access(p, ynode_get(root, "access_policy"));
+	read_board(p, ynode_get(root, "board"));
 	if (ynode_get(root, "creator") && !access_names_creator(p->s))
 		ynode_diag_key(p->d, ynode_get(root, "creator"), "W-CREATOR",
 			"no rule speaks of CREATOR; this key has no effect");
@@ -232,6 +234,8 @@ void session_free(struct session *s)
 	access_rule_clear(&s->update);
 	access_rule_clear(&s->create_sessions);
 	access_rule_clear(&s->list_sessions);
+	free(s->access_template);
+	board_clear(&s->board);
 	free(s->services);
 	free(s->secrets);
 	free(s->images);

@@ -17,6 +17,8 @@
 #include "crypto/key.h"
 #include "crypto/x509_issue.h"
 #include "evidence/verdict.h"
+#include "policy/access.h"
+#include "policy/board.h"
 #include "policy/diag.h"
 
 #define SESSION_TEXT_MAX (1024 * 1024)
@@ -184,17 +186,6 @@ struct image {
 	size_t provide_count;
 };
 
-enum access_kind { ACCESS_ANY, ACCESS_NONE, ACCESS_CREATOR, ACCESS_KEY };
-struct access_entry {
-	enum access_kind kind;
-	uint8_t key[32]; /* key hash for ACCESS_KEY */
-};
-struct access_rule { /* OR */
-	struct access_entry *entries;
-	size_t count;
-	bool present; /* false: the default applies */
-};
-
 struct session {
 	char *name;
 	char *version;
@@ -202,7 +193,10 @@ struct session {
 	uint8_t predecessor[SESSION_HASH_LEN];
 	bool has_salt;
 	uint8_t salt[16];
-	char *creator_pem; /* as written in the document, or NULL */
+	char *creator_pem; /* certificate as written in the document, or NULL */
+	bool has_creator_signer; /* creator: {signer: …} is written */
+	uint8_t creator_signer[32]; /* key hash of it */
+	bool creator_signs; /* set by who knows: the session came signed, and its creator is the signer. Else it is a TLS key */
 	struct service *services;
 	size_t service_count;
 	struct secret_spec *secrets;
@@ -211,7 +205,9 @@ struct session {
 	size_t volume_count;
 	struct image *images;
 	size_t image_count;
+	char *access_template; /* access_policy as written, if all of it is a template */
 	struct access_rule read, update, create_sessions, list_sessions;
+	struct board board;
 	enum attest_mode mode;
 	uint32_t tolerate; /* bit n: attest_tolerance_name(n) */
 	char **ignore_advisories; /* sorted, each once */
@@ -232,11 +228,6 @@ const struct service *session_service(const struct session *s, const char *name)
 const struct image *session_image(const struct session *s, const char *name);
 const struct volume_spec *session_volume(const struct session *s, const char *name);
 const struct secret_spec *session_secret(const struct session *s, const char *name, size_t len);
-
-enum access_op { OP_READ, OP_UPDATE, OP_CREATE_SESSIONS, OP_LIST_SESSIONS };
-/* May the caller with this key hash (NULL: no certificate) do op? 0, or -1 with ERR_ACCESS that says which rule failed. */
-MUST_USE int session_access(const struct session *s, enum access_op op, const uint8_t creator[32],
-	const uint8_t *caller, struct error *err);
 
 /* Does the verdict satisfy mode, tolerate, ignore_advisories, platforms and attestation of the service? 0, or -1 with ERR_ATTEST: check (its name in
  * err->check), value seen, value wanted. */

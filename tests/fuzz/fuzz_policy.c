@@ -114,7 +114,7 @@ static void check_rules(const struct session *s)
 
 	for (enum access_op op = OP_READ; op <= OP_LIST_SESSIONS; op++) {
 		struct error err = {0};
-		fuzz_check(session_access(s, op, creator, NULL, &err) == 0 ||
+		fuzz_check(session_access(s, op, &(struct access_facts){.creator = creator}, &err) == 0 ||
 			   (err.code == ERR_ACCESS && err.text[0]));
 	}
 	for (size_t i = 0; i < s->service_count; i++) {
