@@ -47,6 +47,11 @@ static const struct method *find_method(const struct route *t, const char *name)
 	return NULL;
 }
 
+static bool needs_store(api_call call)
+{
+	return call != api_info_cas && call != api_info_health && call != api_attest_nonce;
+}
+
 void api_handle(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
 	const struct route *t = find_route(q->path);
@@ -59,6 +64,8 @@ void api_handle(struct cas *c, const struct http_request *q, struct http_reply *
 		r->allow = t->allow;
 	} else if (m->identity && !q->key) {
 		http_reply_error(r, 401, "ACCESS", "this call needs a client certificate, seen none");
+	} else if (c->unavailable && needs_store(m->call)) {
+		api_error(r, c->unavailable, NULL);
 	} else {
 		m->call(c, q, r);
 	}
@@ -97,6 +104,8 @@ static int status_of(enum err_code code)
 	case ERR_EXISTS:
 	case ERR_CONFLICT:
 		return 409;
+	case ERR_UNAVAILABLE:
+		return 503;
 	default:
 		return 500;
 	}

@@ -21,6 +21,7 @@ struct cas {
 	struct nonce_table *nonces;
 	const struct identity *identity;
 	struct metrics *metrics;
+	const struct error *unavailable; /* why the store does not answer; NULL: it does */
 	const struct tee_ops *tee;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;

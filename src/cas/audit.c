@@ -17,8 +17,11 @@
 #define TABLE_AUDIT "audit"
 #define HEAD "head"
 #define HEAD_FORMAT 1
+/* Lines of one batch: HTTP_BATCH_MAX requests make a few each. */
+#define BATCH_LINES_MAX (2 * 1024 * 1024)
 #define READ_STEP 65536
 #define PREV_KEY "\"prev\":\""
+#define NOT_DONE_KEY "\"event\":\"not-done\""
 
 struct audit {
 	int fd;
@@ -29,6 +32,17 @@ struct audit {
 	int64_t size; /* of the file: whole lines */
 	uint64_t pending; /* generation of the change whose line was written last */
 	uint8_t head[AUDIT_HEAD_LEN];
+	char record[80]; /* name of the head's record */
+	bool shared; /* the store is */
+	bool unflushed; /* the file has lines that may not be on the disk */
+	bool doubt; /* it is not known whether the last batch was done, and its lines are with it */
+	/* Between audit_begin and the end of a batch. */
+	bool batch;
+	struct buf lines;
+	uint64_t first; /* number of the first of them */
+	uint8_t first_prev[AUDIT_HASH_LEN];
+	uint64_t *changes; /* owned: numbers of lines of changes */
+	size_t change_count, change_cap;
 };
 
 /* What the store remembers. */
@@ -38,7 +52,9 @@ struct head {
 	uint8_t hash[AUDIT_HASH_LEN];
 };
 
-static int read_head(struct sealed_store *ss, struct head *ret, struct error *err)
+/* lines (may be NULL): those of the last batch of a shared store, appended. */
+static int read_head(
+	struct sealed_store *ss, const char *record, struct head *ret, struct buf *lines, struct error *err)
 {
 	const uint8_t *hash;
 	uint8_t format;
@@ -47,10 +63,10 @@ static int read_head(struct sealed_store *ss, struct head *ret, struct error *er
 	int rc = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!sealed_store_has(ss, TABLE_AUDIT, HEAD))
+	if (!sealed_store_has(ss, TABLE_AUDIT, record))
 		return 0;
 	buf_init_secret(&b, SEALED_CONTENT_MAX);
-	if (sealed_store_get(ss, TABLE_AUDIT, HEAD, &b, err)) {
+	if (sealed_store_get(ss, TABLE_AUDIT, record, &b, err)) {
 		buf_free(&b);
 		return -1;
 	}
@@ -58,11 +74,17 @@ static int read_head(struct sealed_store *ss, struct head *ret, struct error *er
 	format = rd_u8(&r);
 	ret->seq = rd_u64be(&r);
 	hash = rd_bytes(&r, AUDIT_HASH_LEN);
-	if (format != HEAD_FORMAT || !rd_done(&r))
+	if (format != HEAD_FORMAT || r.failed || (!lines && r.left > 0))
 		rc = error_set(err, ERR_INTERNAL, "the stored end of the audit log has format %u, wanted %d",
 			format, HEAD_FORMAT);
 	else
 		memcpy(ret->hash, hash, AUDIT_HASH_LEN);
+	if (!rc && lines) {
+		buf_put(lines, r.p, r.left);
+		if (lines->failed)
+			rc = error_set(
+				err, ERR_NOMEM, "out of memory for %zu bytes of the audit log", r.left);
+	}
 	ret->known = !rc;
 	buf_free(&b);
 	return rc;
@@ -79,29 +101,55 @@ static void put_head(struct audit *a, struct sealed_change *ret)
 	memcpy(a->head, b.data, AUDIT_HEAD_LEN);
 	buf_free(&b);
 	*ret = (struct sealed_change){
-		.table = TABLE_AUDIT, .name = HEAD, .content = a->head, .len = AUDIT_HEAD_LEN};
+		.table = TABLE_AUDIT, .name = a->record, .content = a->head, .len = AUDIT_HEAD_LEN};
 }
 
 /* --- writing --- */
 
-/* The whole line or nothing of it. */
-static int append(struct audit *a, const struct buf *line, struct error *err)
+/* The number behind "key": in a line that this program wrote. */
+static uint64_t number_in(const char *line, size_t n, const char *key)
 {
-	ssize_t n = pwrite(a->fd, line->data, line->len, a->size);
+	const char *at = memmem(line, n, key, strlen(key));
 
-	if (n == (ssize_t)line->len) {
+	return at ? strtoull(at + strlen(key), NULL, 10) : UINT64_MAX;
+}
+
+/* All of it or nothing. */
+static int append(struct audit *a, const struct buf *lines, struct error *err)
+{
+	ssize_t n = pwrite(a->fd, lines->data, lines->len, a->size);
+
+	if (n == (ssize_t)lines->len) {
 		a->size += n;
+		a->unflushed = true;
 		return 0;
 	}
 	error_set_errno(err, n < 0 ? errno : ENOSPC,
-		AUDIT_FILE ": line %" PRIu64 " cannot be written, so nothing is changed", a->next);
+		AUDIT_FILE ": line %" PRIu64 " cannot be written, so nothing is changed",
+		a->batch ? a->first : a->next);
 	if (ftruncate(a->fd, a->size))
 		log_error(AUDIT_FILE ": an unfinished line is left at byte %" PRId64 ": %m", a->size);
 	return -1;
 }
 
+static int flush(struct audit *a, struct error *err)
+{
+	if (fdatasync(a->fd))
+		return error_set_errno(err, errno, AUDIT_FILE ": cannot be flushed, so nothing is changed");
+	a->unflushed = false;
+	return 0;
+}
+
+static int keep(struct audit *a, const struct buf *line, struct error *err)
+{
+	buf_put(&a->lines, line->data, line->len);
+	return a->lines.failed ? error_set(err, ERR_LIMIT, AUDIT_FILE ": more than %d bytes of lines at once",
+					 BATCH_LINES_MAX)
+			       : 0;
+}
+
 static int write_line(
-	struct audit *a, const struct audit_note *n, uint64_t generation, bool flush, struct error *err)
+	struct audit *a, const struct audit_note *n, uint64_t generation, bool sync, struct error *err)
 {
 	char actor[KEY_HASH_TEXT_MAX] = "", subject[AUDIT_COMMITMENT_MAX] = "", detail[AUDIT_COMMITMENT_MAX];
 	uint8_t hash[AUDIT_HASH_LEN];
@@ -127,15 +175,14 @@ static int write_line(
 	buf_init(&line, AUDIT_LINE_MAX);
 	rc = audit_line_write(&e, a->key, &line, hash, err);
 	if (!rc)
-		rc = append(a, &line, err);
+		rc = a->batch ? keep(a, &line, err) : append(a, &line, err);
 	buf_free(&line);
 	if (rc)
 		return -1;
 	memcpy(a->prev, hash, AUDIT_HASH_LEN);
 	a->next++;
 	/* It is in the log and may be on the disk: it stays, and what follows says that it was not done. */
-	if (flush && fdatasync(a->fd)) {
-		error_set_errno(err, errno, AUDIT_FILE ": cannot be flushed, so nothing is changed");
+	if (sync && !a->batch && flush(a, err)) {
 		audit_not_done(a);
 		return -1;
 	}
@@ -147,10 +194,27 @@ int audit_write(struct audit *a, const struct audit_note *n, struct error *err)
 	return write_line(a, n, sealed_store_generation(a->store), false, err);
 }
 
+static int note_change(struct audit *a, struct error *err)
+{
+	size_t cap = a->change_cap ? a->change_cap * 2 : 32;
+	uint64_t *list;
+
+	if (a->change_count == a->change_cap) {
+		list = reallocarray(a->changes, cap, sizeof(*list));
+		if (!list)
+			return error_set(err, ERR_NOMEM, "out of memory for a batch of %zu changes", cap);
+		a->changes = list;
+		a->change_cap = cap;
+	}
+	a->changes[a->change_count++] = a->next;
+	return 0;
+}
+
 int audit_change(struct audit *a, const struct audit_note *n, struct sealed_change *ret, struct error *err)
 {
-	a->pending = sealed_store_generation(a->store) + 1;
-	if (write_line(a, n, a->pending, true, err))
+	if (sealed_store_refuses(a->store, err) || (a->batch && note_change(a, err)))
+		return -1;
+	if (write_line(a, n, sealed_store_next(a->store), true, err))
 		return -1;
 	put_head(a, ret);
 	return 0;
@@ -175,6 +239,164 @@ void audit_not_done(struct audit *a)
 		log_error("%s", err.text);
 }
 
+/* --- batches --- */
+
+uint64_t audit_next(const struct audit *a)
+{
+	return a->next;
+}
+
+/* What the replica's record has beyond the file: lines of a batch that was done, and this CAS could not know or write it. */
+static int take_over(struct audit *a, const struct head *head, const struct buf *lines, struct error *err)
+{
+	const char *at = (const char *)lines->data, *end = at + lines->len, *eol;
+	struct buf missing;
+	int rc = 0;
+
+	buf_init(&missing, BATCH_LINES_MAX);
+	for (; at < end && !rc; at = eol + 1) {
+		uint64_t seq;
+
+		eol = memchr(at, '\n', (size_t)(end - at));
+		seq = eol ? number_in(at, (size_t)(eol - at), "{\"seq\":") : UINT64_MAX;
+		if (!eol || seq == UINT64_MAX || (seq > a->next && !missing.len))
+			rc = error_set(err, ERR_CRYPTO,
+				AUDIT_FILE " ends with line %" PRIu64
+					   ", and the lines of the store go from %" PRIu64 " to %" PRIu64
+					   ": it was cut, or put back",
+				a->next - 1, seq, head->seq);
+		else if (seq >= a->next)
+			buf_put(&missing, at, (size_t)(eol + 1 - at));
+	}
+	if (!rc && missing.len)
+		rc = append(a, &missing, err) || flush(a, err) ? -1 : 0;
+	if (!rc && missing.len) {
+		a->next = head->seq + 1;
+		memcpy(a->prev, head->hash, AUDIT_HASH_LEN);
+	}
+	buf_free(&missing);
+	return rc;
+}
+
+static int catch_up(struct audit *a, struct error *err)
+{
+	struct head head;
+	struct buf lines;
+	int rc;
+
+	buf_init(&lines, BATCH_LINES_MAX);
+	rc = read_head(a->store, a->record, &head, &lines, err);
+	if (!rc && head.known && head.seq >= a->next)
+		rc = take_over(a, &head, &lines, err);
+	buf_free(&lines);
+	return rc;
+}
+
+int audit_begin(struct audit *a, struct error *err)
+{
+	if (a->doubt && catch_up(a, err))
+		return -1;
+	a->doubt = false;
+	a->batch = true;
+	a->first = a->next;
+	memcpy(a->first_prev, a->prev, AUDIT_HASH_LEN);
+	buf_reset(&a->lines);
+	a->change_count = 0;
+	return 0;
+}
+
+void audit_drop(struct audit *a)
+{
+	if (!a->batch)
+		return;
+	a->batch = false;
+	a->next = a->first;
+	memcpy(a->prev, a->first_prev, AUDIT_HASH_LEN);
+}
+
+int audit_end(struct audit *a, struct error *err)
+{
+	if (a->lines.len && append(a, &a->lines, err)) {
+		audit_drop(a);
+		return -1;
+	}
+	a->batch = false;
+	return 0;
+}
+
+/* The replica's record, with its lines. What was written before is flushed, so that the file has no gap. */
+static int stage(struct audit *a, struct error *err)
+{
+	struct sealed_change change;
+	struct buf content;
+	int rc = a->unflushed ? flush(a, err) : 0;
+
+	put_head(a, &change);
+	buf_init(&content, SEALED_CONTENT_MAX);
+	buf_put(&content, change.content, change.len);
+	buf_put(&content, a->lines.data, a->lines.len);
+	change.content = content.data;
+	change.len = content.len;
+	if (!rc)
+		rc = content.failed ? error_set(err, ERR_NOMEM, "out of memory")
+				    : sealed_store_apply(a->store, &change, 1, err);
+	buf_free(&content);
+	return rc;
+}
+
+/* Written, but not done: each says so. */
+static void disown(struct audit *a)
+{
+	struct error err = {0};
+
+	if (sealed_store_uncertain(a->store))
+		return; /* they are there, and count as soon as the counter works */
+	for (size_t i = 0; i < a->change_count; i++)
+		if (not_done(a, a->changes[i], &err))
+			log_error("%s", err.text);
+}
+
+int audit_prepare(struct audit *a, struct error *err)
+{
+	int rc;
+
+	if (a->shared)
+		rc = stage(a, err);
+	else
+		rc = a->lines.len ? append(a, &a->lines, err) : 0;
+	if (rc) {
+		audit_drop(a);
+		return -1;
+	}
+	if (a->shared || !flush(a, err))
+		return 0;
+	/* They may be on the disk: they stay, and what follows says that it was not done. */
+	a->batch = false;
+	disown(a);
+	return -1;
+}
+
+void audit_settle(struct audit *a, const struct error *failure)
+{
+	struct error why = {0};
+
+	if (a->shared && !failure) {
+		/* Done, and in the store: what cannot be appended now is taken from there, before anything else is done. */
+		if (append(a, &a->lines, &why)) {
+			log_error("%s", why.text);
+			audit_drop(a);
+			a->doubt = true;
+		}
+	} else if (a->shared) {
+		audit_drop(a);
+		a->doubt = failure->code != ERR_CONFLICT;
+	} else if (failure) {
+		a->batch = false;
+		disown(a);
+	}
+	a->batch = false;
+}
+
 /* --- the log of an earlier start --- */
 
 /* Line by line: links only. Who wants the signatures checked has `scone audit verify`. */
@@ -182,15 +404,28 @@ struct scan {
 	struct audit *a;
 	const struct head *head;
 	bool met; /* the line that the store remembers */
-	uint64_t last_generation;
+	uint64_t generation; /* of the store */
 };
 
-/* The number behind "key": in a line that this program wrote. */
-static uint64_t number_in(const char *line, size_t n, const char *key)
+/* Lines of a later generation than the store's: their changes were not done. Which a later line says already is not said again. */
+static int scan_generation(struct scan *s, const char *line, size_t n, uint64_t seq, struct error *err)
 {
-	const char *at = memmem(line, n, key, strlen(key));
+	struct audit *a = s->a;
+	uint64_t generation = number_in(line, n, "\"generation\":"), named;
 
-	return at ? strtoull(at + strlen(key), NULL, 10) : UINT64_MAX;
+	if (!memmem(line, n, NOT_DONE_KEY, strlen(NOT_DONE_KEY))) {
+		if (generation == UINT64_MAX || generation <= s->generation)
+			return 0;
+		if (note_change(a, err))
+			return -1;
+		a->changes[a->change_count - 1] = seq;
+		return 0;
+	}
+	named = number_in(line, n, "\"detail\":\"");
+	for (size_t i = 0; i < a->change_count; i++)
+		if (a->changes[i] == named)
+			a->changes[i--] = a->changes[--a->change_count];
+	return 0;
 }
 
 static int scan_line(struct scan *s, const char *line, size_t n, struct error *err)
@@ -212,7 +447,8 @@ static int scan_line(struct scan *s, const char *line, size_t n, struct error *e
 	sha256(line, n, a->prev);
 	a->next = seq + 1;
 	a->size += (int64_t)n + 1;
-	s->last_generation = number_in(line, n, "\"generation\":");
+	if (!a->shared && scan_generation(s, line, n, seq, err))
+		return -1;
 	if (seq != s->head->seq || !s->head->known)
 		return 0;
 	if (memcmp(a->prev, s->head->hash, AUDIT_HASH_LEN))
@@ -280,8 +516,7 @@ static int begin(struct audit *a, const struct head *head, struct error *err)
 
 static int go_on(struct audit *a, const struct head *head, bool fresh, struct error *err)
 {
-	struct scan s = {.a = a, .head = head};
-	uint64_t generation = sealed_store_generation(a->store);
+	struct scan s = {.a = a, .head = head, .generation = sealed_store_generation(a->store)};
 
 	if (scan_file(&s, err))
 		return -1;
@@ -294,19 +529,40 @@ static int go_on(struct audit *a, const struct head *head, bool fresh, struct er
 				head->seq);
 		return begin(a, head, err);
 	}
+	if (a->shared && head->known && head->seq >= a->next)
+		return catch_up(a, err);
 	if (head->known && !s.met)
 		return error_set(err, ERR_CRYPTO,
 			AUDIT_FILE " ends with line %" PRIu64 ", CAS remembers line %" PRIu64
 				   ": it was cut, or put back",
 			a->next - 1, head->seq);
-	/* A crash came between the line and its change. */
-	if (s.last_generation > generation)
-		return not_done(a, a->next - 1, err);
+	/* A crash came between the lines and their changes. */
+	for (size_t i = 0; i < a->change_count; i++)
+		if (not_done(a, a->changes[i], err))
+			return -1;
 	return 0;
 }
 
-int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, bool fresh, struct audit **ret,
-	struct error *err)
+static void free_audit(struct audit *a)
+{
+	buf_free(&a->lines);
+	free(a->changes);
+	free(a);
+}
+
+static int open_head(struct audit *a, struct head *ret, struct error *err)
+{
+	struct buf lines;
+	int rc;
+
+	buf_init(&lines, BATCH_LINES_MAX);
+	rc = read_head(a->store, a->record, ret, a->shared ? &lines : NULL, err);
+	buf_free(&lines);
+	return rc;
+}
+
+int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, const char *replica,
+	bool fresh, struct audit **ret, struct error *err)
 {
 	struct audit *a = calloc(1, sizeof(*a));
 	struct head head;
@@ -316,11 +572,14 @@ int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, b
 		return error_set(err, ERR_NOMEM, "out of memory");
 	a->key = id->key;
 	a->store = ss;
+	a->shared = sealed_store_shared(ss);
+	buf_init(&a->lines, BATCH_LINES_MAX);
+	snprintf(a->record, sizeof(a->record), replica ? HEAD "-%.64s" : HEAD, replica);
 	a->fd = openat(dir_fd, AUDIT_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (a->fd < 0)
 		rc = error_set_errno(err, errno, AUDIT_FILE);
 	else
-		rc = read_head(ss, &head, err);
+		rc = open_head(a, &head, err);
 	if (!rc)
 		rc = go_on(a, &head, fresh, err);
 	if (!rc)
@@ -332,7 +591,7 @@ int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, b
 	}
 	if (a->fd >= 0)
 		close(a->fd);
-	free(a);
+	free_audit(a);
 	return -1;
 }
 
@@ -343,5 +602,5 @@ void audit_close(struct audit *a)
 	if (fdatasync(a->fd))
 		log_error(AUDIT_FILE ": cannot be flushed: %m");
 	close(a->fd);
-	free(a);
+	free_audit(a);
 }

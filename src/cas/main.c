@@ -201,7 +201,8 @@ static int serve(struct service *s, struct error *err)
 {
 	warn_simulation(s);
 	if (audit_open(
-		    s->state.dir_fd, &s->identity, s->state.sealed, s->o.new_audit_log, &s->cas.audit, err))
+		    s->state.dir_fd, &s->identity, s->state.sealed, s->state.replica, s->o.new_audit_log,
+		    &s->cas.audit, err))
 		return EXIT_STATE;
 	if (start_events(s, err))
 		return EXIT_FAILURE;

@@ -17,6 +17,8 @@ struct entry {
 struct nonce_table {
 	struct entry entries[NONCE_COUNT];
 	uint32_t next;
+	uint32_t taken[NONCE_COUNT]; /* places, since the mark */
+	size_t taken_count;
 };
 
 int nonce_table_new(struct nonce_table **ret, struct error *err)
@@ -67,8 +69,21 @@ int nonce_take(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN], con
 	if (!secret_equal(e->key, key, sizeof(e->key)))
 		return error_set(err, ERR_ATTEST, "nonce: seen one that was issued to another client key");
 	e->valid = false;
+	if (t->taken_count < NONCE_COUNT)
+		t->taken[t->taken_count++] = place;
 	if (now - e->issued > NONCE_SECONDS)
 		return error_set(err, ERR_ATTEST, "nonce: seen one of %llu seconds age, wanted at most %d",
 			(unsigned long long)(now - e->issued), NONCE_SECONDS);
 	return 0;
+}
+
+void nonce_mark(struct nonce_table *t)
+{
+	t->taken_count = 0;
+}
+
+void nonce_untake(struct nonce_table *t)
+{
+	while (t->taken_count > 0)
+		t->entries[t->taken[--t->taken_count]].valid = true;
 }

@@ -5,6 +5,7 @@
 void record_index_init(struct record_index *x)
 {
 	memset(x, 0, sizeof(*x));
+	TAILQ_INIT(&x->recent);
 }
 
 void record_index_free(struct record_index *x)
@@ -53,7 +54,8 @@ int record_index_reserve(struct record_index *x, size_t n, struct error *err)
 		}
 	}
 	free(x->buckets);
-	*x = larger;
+	x->buckets = larger.buckets;
+	x->bucket_count = larger.bucket_count;
 	return 0;
 }
 
@@ -76,6 +78,7 @@ struct record_entry *record_entry_new(const uint8_t key[STORE_KEY_LEN], const ui
 		return NULL;
 	memcpy(e->key, key, STORE_KEY_LEN);
 	memcpy(e->digest, digest, SHA256_LEN);
+	buf_init(&e->value, STORE_VALUE_MAX);
 	e->table = strdup(table);
 	e->name = strdup(name);
 	if (!e->table || !e->name) {
@@ -89,6 +92,7 @@ void record_entry_free(struct record_entry *e)
 {
 	if (!e)
 		return;
+	buf_free(&e->value);
 	free(e->table);
 	free(e->name);
 	free(e);
@@ -105,18 +109,53 @@ void record_index_add(struct record_index *x, struct record_entry *e)
 	x->count++;
 }
 
-void record_index_remove(struct record_index *x, const uint8_t key[STORE_KEY_LEN])
+static void uncache(struct record_index *x, struct record_entry *e)
+{
+	if (!e->cached)
+		return;
+	TAILQ_REMOVE(&x->recent, e, recent);
+	x->cached_bytes -= e->value.len;
+	e->cached = false;
+}
+
+struct record_entry *record_index_take(struct record_index *x, const uint8_t key[STORE_KEY_LEN])
 {
 	if (!x->bucket_count)
-		return;
+		return NULL;
 	for (struct record_entry **p = &x->buckets[bucket_of(x, key)]; *p; p = &(*p)->next) {
 		struct record_entry *e = *p;
 
 		if (memcmp(e->key, key, STORE_KEY_LEN))
 			continue;
 		*p = e->next;
-		record_entry_free(e);
 		x->count--;
-		return;
+		uncache(x, e);
+		return e;
 	}
+	return NULL;
+}
+
+void record_index_remove(struct record_index *x, const uint8_t key[STORE_KEY_LEN])
+{
+	record_entry_free(record_index_take(x, key));
+}
+
+void record_index_cache(struct record_index *x, struct record_entry *e, size_t max)
+{
+	struct record_entry *oldest;
+
+	uncache(x, e);
+	e->cached = true;
+	TAILQ_INSERT_HEAD(&x->recent, e, recent);
+	x->cached_bytes += e->value.len;
+	while (x->cached_bytes > max && (oldest = TAILQ_LAST(&x->recent, record_recent))) {
+		uncache(x, oldest);
+		buf_free(&oldest->value);
+	}
+}
+
+void record_index_used(struct record_index *x, struct record_entry *e)
+{
+	TAILQ_REMOVE(&x->recent, e, recent);
+	TAILQ_INSERT_HEAD(&x->recent, e, recent);
 }

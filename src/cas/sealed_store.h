@@ -16,7 +16,11 @@
  * to an older state as one is seen where the TEE has a counter that the store is bound to (sealed_store_bind, counter.h).
  * While open, each read is compared with the digest in memory, so the same holds for a store that is changed under a running CAS.
  *
- * Names are kept in memory, contents are not.
+ * A shared store (store.h) has several CAS as writers. Each batch then also has a record "note" (sealed_shared.c) that says what it changed; begin reads, of
+ * the majority, the head and the notes that this CAS has not seen. So what is read between begin and commit is what the store had at begin, and a commit
+ * happens only if nobody else's came between.
+ *
+ * Names are kept in memory; contents are not, but for sealed ones of a shared store.
  */
 #ifndef SCONE_CAS_SEALED_STORE_H
 #define SCONE_CAS_SEALED_STORE_H
@@ -56,14 +60,35 @@ void sealed_store_close(struct sealed_store *ss); /* wipes keys; NULL is fine */
 MUST_USE int sealed_store_get(
 	struct sealed_store *ss, const char *table, const char *name, struct buf *out, struct error *err);
 bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name);
-/* All of it or nothing, durable when 0 is returned. No record twice in one batch. ERR_CRYPTO: the store is not as it was left; ERR_IO: it could
+/* Within begin and commit: all of it or nothing is staged; reads see it. Otherwise: all of it or nothing, durable when 0 is returned. ERR_CRYPTO: the store is not as it was left; ERR_IO: it could
  * not write, or not count (sealed_store_uncertain). */
 MUST_USE int sealed_store_apply(
 	struct sealed_store *ss, const struct sealed_change *changes, size_t n, struct error *err);
+
+/* A transaction. ERR_IO: the store does not answer; ERR_CRYPTO: it is not as it was left. */
+MUST_USE int sealed_store_begin(struct sealed_store *ss, struct error *err);
+/* Make all that is staged durable as one change, and end the transaction. ERR_CONFLICT (shared): another CAS was first, nothing was done, and all must be done
+ * again on what is there now. ERR_LIMIT: more than the store takes at once, nothing was done. Otherwise as apply; of a shared store ERR_IO can mean that it is
+ * not known whether it was done. */
+MUST_USE int sealed_store_commit(struct sealed_store *ss, struct error *err);
+void sealed_store_rollback(struct sealed_store *ss); /* nothing is staged any more, and no transaction open */
+bool sealed_store_staged(const struct sealed_store *ss);
+/* Enough is staged that it should be committed before more is. */
+bool sealed_store_full(const struct sealed_store *ss);
+/* Every apply fails with this error, until NULL is given. */
+void sealed_store_refuse(struct sealed_store *ss, const struct error *why);
+/* -1 and that error, if there is one. */
+MUST_USE int sealed_store_refuses(const struct sealed_store *ss, struct error *err);
+bool sealed_store_shared(const struct sealed_store *ss);
+
 /* Names of a table, sorted; free each and the array. */
 MUST_USE int sealed_store_names(
 	struct sealed_store *ss, const char *table, char ***ret, size_t *ret_count, struct error *err);
-/* Changes since the store was created. */
+/* Records of a table. Walks over all. */
+size_t sealed_store_count(const struct sealed_store *ss, const char *table);
+/* Commits since the store was created; what is staged counts as one. */
 uint64_t sealed_store_generation(const struct sealed_store *ss);
+/* What that will be after the commit of what is staged now, or next. */
+uint64_t sealed_store_next(const struct sealed_store *ss);
 
 #endif

@@ -37,6 +37,7 @@ void state_close(struct state *s)
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
 	free(s->dir);
+	free(s->replica);
 	state_init(s);
 }
 

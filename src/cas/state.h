@@ -25,6 +25,7 @@ struct state {
 	struct tee *tee;
 	struct store *store;
 	struct sealed_store *sealed;
+	char *replica; /* owned; the name of this CAS in a shared store, hex; NULL: the store is not shared */
 };
 
 void state_init(struct state *s);

@@ -102,6 +102,7 @@ static const char *const code_names[] = {
 	[ERR_IO] = "IO",
 	[ERR_NOMEM] = "NOMEM",
 	[ERR_INTERNAL] = "INTERNAL",
+	[ERR_UNAVAILABLE] = "UNAVAILABLE",
 };
 
 #define CODE_COUNT (sizeof(code_names) / sizeof(code_names[0]))

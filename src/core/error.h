@@ -24,6 +24,7 @@ enum err_code {
 	ERR_IO, /* a host call failed */
 	ERR_NOMEM,
 	ERR_INTERNAL, /* a bug */
+	ERR_UNAVAILABLE, /* what is needed does not answer now: the same may succeed later, or elsewhere */
 };
 
 #define ERROR_TEXT_MAX 1024

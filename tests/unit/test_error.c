@@ -112,6 +112,7 @@ static void test_names(void **state)
 		{ERR_IO, "IO"},
 		{ERR_NOMEM, "NOMEM"},
 		{ERR_INTERNAL, "INTERNAL"},
+		{ERR_UNAVAILABLE, "UNAVAILABLE"},
 	};
 	enum err_code code;
 
