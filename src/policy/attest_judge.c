@@ -166,10 +166,31 @@ static bool alternative_fits(const struct attest_alternative *a, const struct ve
 	return (a->mrenclave_count == 0 || measurement_listed(a, v)) && (!a->has_signer || signer_fits(a, v));
 }
 
+/* A machine's word counts for machines that the alternative names; of an enclave, or simulated, there is no machine to name. */
+static int check_machine(const struct session *s, const struct service *svc,
+	const struct attest_alternative *a, const struct verdict *v, struct error *err)
+{
+	struct error why = {0};
+
+	if (!machine_speaks(v->tee) && a->machine_count == 0)
+		return 0;
+	if (!machine_speaks(v->tee))
+		return evidence_refuse(err, CHECK_MACHINE,
+			"machine: %s/%s: seen evidence of type %s, wanted that of a machine, beside this "
+			"measurement",
+			s->name, svc->name, tee_type_name(v->tee));
+	if (machine_check(a->machine, a->machine_count, v, s->tolerate & 1u, &why) == 0)
+		return 0;
+	if (!err)
+		return -1;
+	*err = why;
+	return error_wrap(err, "machine: %s/%s", s->name, svc->name);
+}
+
 int attest_rule_check(
 	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err)
 {
-	bool simulated = v->simulated || v->tee == TEE_SIM;
+	bool simulated = v->simulated || v->tee == TEE_SIM, fitted = false;
 
 	if (s->mode == MODE_NONE)
 		return 0;
@@ -186,8 +207,12 @@ int attest_rule_check(
 			s->name, svc->name, tee_type_name(v->tee), attest_mode_name(s->mode));
 	if (check_platform_state(s, svc, v, err) < 0 || check_platform(s, svc, v, err) < 0)
 		return -1;
-	for (size_t i = 0; i < svc->attestation_count; i++)
-		if (alternative_fits(&svc->attestation[i], v))
+	for (size_t i = 0; i < svc->attestation_count; i++) {
+		if (!alternative_fits(&svc->attestation[i], v))
+			continue;
+		if (check_machine(s, svc, &svc->attestation[i], v, err) == 0)
 			return 0;
-	return refuse_measurement(s, svc, v, err);
+		fitted = true;
+	}
+	return fitted ? -1 : refuse_measurement(s, svc, v, err);
 }

@@ -15,6 +15,7 @@ const char *attest_mode_name(enum attest_mode m)
 static const struct key_rule factor_keys[] = {
 	{"mrenclave", KEY_OK, 0},
 	{"signer", KEY_OK, 0},
+	{"machine", KEY_OK, 0},
 	{NULL, KEY_OK, 0},
 };
 
@@ -114,6 +115,13 @@ static void read_alternative(struct parse *p, const struct ynode *n, struct serv
 		read_measurements(p, ynode_get(n, "mrenclave"), a);
 	if (a && ynode_get(n, "signer"))
 		read_signer(p, ynode_get(n, "signer"), a);
+	if (a && ynode_get(n, "machine"))
+		read_machines(p, ynode_get(n, "machine"), a);
+	if (a && ynode_get(n, "machine") && !ynode_get(n, "mrenclave"))
+		ynode_diag(p->d, n, "E-MISSING",
+			"the key mrenclave is required beside machine: any program on such a machine would "
+			"match "
+			"it");
 }
 
 #define QE_ID_WORD "INTEL_QE_ID:"

@@ -139,6 +139,60 @@ static void put_security(struct buf *b, const struct session *s)
 	buf_puts(b, "}}");
 }
 
+static void put_registers(struct buf *b, const struct machine_rule *r)
+{
+	canonical_key(b, "registers");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < r->register_count; i++) {
+		const uint32_t index = r->registers[i].index;
+
+		canonical_comma(b);
+		buf_putc(b, '{');
+		canonical_key(b, "index");
+		buf_printf(b, "%u", index);
+		canonical_key(b, "values");
+		buf_putc(b, '[');
+		for (;; i++) {
+			canonical_comma(b);
+			canonical_hex(b, r->registers[i].value, machine_value_len(r->tee));
+			if (i + 1 == r->register_count || r->registers[i + 1].index != index)
+				break;
+		}
+		buf_puts(b, "]}");
+	}
+	buf_putc(b, ']');
+}
+
+static void put_machines(struct buf *b, const struct attest_alternative *a)
+{
+	canonical_key(b, "machine");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < a->machine_count; i++) {
+		const struct machine_rule *r = &a->machine[i];
+
+		canonical_comma(b);
+		buf_putc(b, '{');
+		if (r->event_log) {
+			canonical_key(b, "event_log");
+			buf_puts(b, "true");
+		}
+		if (r->launch_count) {
+			canonical_key(b, "launch");
+			buf_putc(b, '[');
+			for (size_t k = 0; k < r->launch_count; k++) {
+				canonical_comma(b);
+				canonical_hex(b, r->launch[k], MACHINE_VALUE_MAX);
+			}
+			buf_putc(b, ']');
+		}
+		if (r->register_count)
+			put_registers(b, r);
+		canonical_text(b, "tee", machine_word(r->tee));
+		buf_putc(b, '}');
+	}
+	buf_putc(b, ']');
+}
+
 static void put_attestation(struct buf *b, const struct service *s)
 {
 	canonical_key(b, "attestation");
@@ -146,6 +200,8 @@ static void put_attestation(struct buf *b, const struct service *s)
 	for (size_t i = 0; i < s->attestation_count; i++) {
 		canonical_comma(b);
 		buf_putc(b, '{');
+		if (s->attestation[i].machine_count)
+			put_machines(b, &s->attestation[i]);
 		if (s->attestation[i].mrenclave_count)
 			put_measurements(b, &s->attestation[i]);
 		if (s->attestation[i].has_signer)

@@ -106,6 +106,8 @@ void image_clear(struct image *i);
 void read_services(struct parse *p, const struct ynode *n);
 void service_clear(struct service *s);
 void read_attestation(struct parse *p, const struct ynode *service, struct service *ret);
+void read_machines(struct parse *p, const struct ynode *n, struct attest_alternative *a);
+void machines_clear(struct attest_alternative *a);
 void read_platforms(struct parse *p, const struct ynode *n, struct service *ret);
 void read_access(struct parse *p, const struct ynode *n);
 void read_board(struct parse *p, const struct ynode *n);

@@ -311,8 +311,10 @@ void service_clear(struct service *s)
 		free(s->env[i].name);
 		free(s->env[i].value);
 	}
-	for (size_t i = 0; i < s->attestation_count; i++)
+	for (size_t i = 0; i < s->attestation_count; i++) {
 		free(s->attestation[i].mrenclave);
+		machines_clear(&s->attestation[i]);
+	}
 	free(s->attestation);
 	free(s->platforms);
 	free(s->argv);

@@ -20,6 +20,7 @@
 #include "policy/access.h"
 #include "policy/board.h"
 #include "policy/diag.h"
+#include "policy/machine.h"
 
 #define SESSION_TEXT_MAX (1024 * 1024)
 #define SESSION_HASH_LEN 32
@@ -123,6 +124,8 @@ struct attest_alternative { /* AND */
 	bool has_signer;
 	uint8_t mrsigner[32];
 	uint32_t isvprodid, isvsvn_min, isvsvn_max;
+	struct machine_rule *machine; /* any one of them: whose word on the program counts; count 0: no machine's */
+	size_t machine_count;
 };
 
 struct attest_platform {

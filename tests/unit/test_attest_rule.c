@@ -52,7 +52,7 @@ static int check(const char *mode, const char *service, const struct verdict *v,
 
 static void any_listed_measurement_matches(void **state)
 {
-	struct verdict v1 = evidence(TEE_SNP, 0x11), v2 = evidence(TEE_SNP, 0x22);
+	struct verdict v1 = evidence(TEE_SGX, 0x11), v2 = evidence(TEE_SGX, 0x22);
 	struct error err;
 
 	assert_int_equal(check("hardware", "svc", &v1, &err), 0);
@@ -105,7 +105,7 @@ static void hardware_refuses_simulated_evidence_and_says_what_would_permit_it(vo
 
 static void simulation_accepts_both(void **state)
 {
-	struct verdict sim = evidence(TEE_SIM, 0x11), hw = evidence(TEE_TDX, 0x11);
+	struct verdict sim = evidence(TEE_SIM, 0x11), hw = evidence(TEE_SGX, 0x11);
 	struct error err;
 
 	assert_int_equal(check("simulation", "svc", &sim, &err), 0);
@@ -305,6 +305,9 @@ static void nothing_named_matches_nothing(void **state)
 	assert_string_equal(err.check, "measurement");
 }
 
+#define ZEROS                                                                                                \
+	"000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+
 static void platforms_by_quoting_enclave_or_key(void **state)
 {
 	static const struct {
@@ -328,7 +331,10 @@ static void platforms_by_quoting_enclave_or_key(void **state)
 			memset(v.detail.sgx.qe_id, 0x33, 16);
 		else
 			memset(v.detail.tdx.qe_id, 0x33, 16);
-		(void)snprintf(service, sizeof service, PLAIN ", platforms: %s", rows[i / 2].platforms);
+		v.launch_len = v.tee == TEE_TDX ? 48 : 32;
+		(void)snprintf(service, sizeof service, "attestation: {mrenclave: %s%s}, platforms: %s", M1,
+			v.tee == TEE_TDX ? ", machine: {tdx: {launch: '" ZEROS "'}}" : "",
+			rows[i / 2].platforms);
 		if (judged("mode: hardware", service, &v, &err) != (rows[i / 2].good ? 0 : -1))
 			fail_msg("row %zu: %s", i, err.text);
 		if (!rows[i / 2].good)
