@@ -1,6 +1,7 @@
 #include <string.h>
 #include "cas/api.h"
 #include "core/log.h"
+#include "wire/volume_message.h"
 
 struct method {
 	const char *name;
@@ -25,6 +26,9 @@ static const struct route routes[] = {
 	{API_VALUES, true, {{"GET", false, api_values}}, "GET"},
 	{"/v1/attest/nonce", false, {{"POST", true, api_attest_nonce}}, "POST"},
 	{"/v1/attest", false, {{"POST", true, api_attest_attest}}, "POST"},
+	{VOLUME_OPEN_PATH, false, {{"POST", true, api_volumes_open}}, "POST"},
+	{VOLUME_UPDATE_PATH, false, {{"POST", true, api_volumes_update}}, "POST"},
+	{VOLUME_CLOSE_PATH, false, {{"POST", true, api_volumes_close}}, "POST"},
 };
 
 static const struct route *find_route(const char *path)

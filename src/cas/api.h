@@ -46,6 +46,10 @@ void api_values(struct cas *c, const struct http_request *q, struct http_reply *
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_attest(struct cas *c, const struct http_request *q, struct http_reply *r);
 
+void api_volumes_open(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_volumes_update(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_volumes_close(struct cas *c, const struct http_request *q, struct http_reply *r);
+
 #define API_SESSIONS "/v1/sessions"
 #define API_VALUES "/v1/values/"
 

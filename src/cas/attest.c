@@ -72,7 +72,7 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 		goto out;
 	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
 	if (!rc)
-		rc = configure_service(ctx->store, ctx->audit, ctx->now, &s, svc, ret, err);
+		rc = configure_service(ctx->store, ctx->audit, ctx->now, &s, svc, client_key, ret, err);
 	if (!rc)
 		rc = log_attested(ctx, session, v, client_key, err);
 out:

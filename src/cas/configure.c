@@ -3,6 +3,7 @@
 #include "cas/configure.h"
 #include "cas/shared_secret.h"
 #include "cas/vault_key.h"
+#include "cas/volumes.h"
 #include "policy/template.h"
 
 #define PARTS_MAX (256 * 1024) /* of one secret */
@@ -22,6 +23,7 @@ struct work {
 	struct sealed_store *store;
 	struct audit *audit;
 	uint64_t now;
+	const uint8_t *client_key;
 	struct made *made; /* by index of the secret */
 	struct error failed; /* text not empty: why one could not be made */
 };
@@ -195,26 +197,48 @@ static int add_warnings(struct work *w, struct error *err)
 	return text && service_config_add_warning(w->out, text) ? no_memory(err) : 0;
 }
 
+/* The key of a volume that is a secret of the session. */
+static int volume_key(void *arg, const char *secret, uint8_t ret[VOLUME_RECORD_KEY_LEN], struct error *err)
+{
+	struct work *w = arg;
+	enum secret_kind kind;
+	const void *p;
+	size_t n;
+
+	if (!value_of(w, secret, strlen(secret), &kind, &p, &n))
+		return error_set(err, ERR_NOT_FOUND, "secret \"%s\" is not in session \"%s\" [E-REF]", secret,
+			w->s->doc->name);
+	if (kind != SECRET_BINARY || n != VOLUME_RECORD_KEY_LEN)
+		return error_set(err, ERR_CONFLICT,
+			"secret \"%s\", of kind %s with %zu bytes, is the key of a volume: a binary of %d is "
+			"wanted "
+			"[E-KIND]",
+			secret, secret_kind_name(kind), n, VOLUME_RECORD_KEY_LEN);
+	memcpy(ret, p, n);
+	return 0;
+}
+
 static int fill(struct work *w, struct error *err)
 {
 	const struct session *doc = w->s->doc;
+	struct volumes_context x = {.store = w->store, .audit = w->audit, .now = w->now};
 	const struct image *image = w->svc->image_name ? session_image(doc, w->svc->image_name) : NULL;
 
 	if (add_arguments(w, err) || add_environment(w, err) || add_warnings(w, err))
 		return -1;
-	if (image && image->volume_count)
-		return error_set(err, ERR_INPUT, "image \"%s\" has volumes, and this CAS hands out none",
-			image->name);
-	return image && (add_files(w, image, err) || add_secrets(w, image, err)) ? -1 : 0;
+	if (image && (add_files(w, image, err) || add_secrets(w, image, err)))
+		return -1;
+	return volumes_configure(&x, w->s, w->svc, w->client_key, volume_key, w, w->out, err);
 }
 
 int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
-	const struct stored_session *s, const struct service *svc, struct service_config *ret,
-	struct error *err)
+	const struct stored_session *s, const struct service *svc, const uint8_t client_key[32],
+	struct service_config *ret, struct error *err)
 {
 	struct work w = {.store = store,
 		.audit = audit,
 		.now = now,
+		.client_key = client_key,
 		.s = s,
 		.svc = svc,
 		.out = ret,

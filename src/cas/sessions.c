@@ -5,6 +5,7 @@
 #include "cas/session_record.h"
 #include "cas/sessions.h"
 #include "cas/vault_key.h"
+#include "cas/volumes.h"
 #include "core/encode.h"
 #include "core/log.h"
 #include "crypto/x509.h"
@@ -390,6 +391,8 @@ static int remove_session(struct sealed_store *ss, struct audit *audit, const ch
 {
 	struct session_head head = {.state = RECORD_GONE};
 	struct removal m = {0};
+	char **volumes = NULL;
+	size_t volume_count = 0;
 	struct buf tombstone;
 	int rc = -1;
 
@@ -398,8 +401,12 @@ static int remove_session(struct sealed_store *ss, struct audit *audit, const ch
 	buf_init_secret(&tombstone, SEALED_CONTENT_MAX);
 	version_record_encode_gone(&m.gone);
 	if (removal_collect(ss, name, hash, &m, err) ||
-		session_record_encode(&head, NULL, now, &tombstone, err))
+		session_record_encode(&head, NULL, now, &tombstone, err) ||
+		volumes_names_of(ss, name, &volumes, &volume_count, err))
 		goto out;
+	while (m.cap < m.count + volume_count + 2)
+		if (removal_grow(&m, err))
+			goto out;
 	for (size_t i = 0; i < m.count; i++)
 		m.changes[i] = (struct sealed_change){.table = TABLE_VERSION,
 			.name = m.names[i],
@@ -407,10 +414,17 @@ static int remove_session(struct sealed_store *ss, struct audit *audit, const ch
 			.len = m.gone.len};
 	m.changes[m.count] = (struct sealed_change){
 		.table = TABLE_SESSION, .name = name, .content = tombstone.data, .len = tombstone.len};
+	/* Whoever has the name next gets none of the keys. */
+	for (size_t i = 0; i < volume_count; i++)
+		m.changes[m.count + 1 + i] =
+			(struct sealed_change){.table = TABLE_VOLUME, .name = volumes[i], .content = NULL};
 	rc = apply_logged(ss, audit,
 		&(struct audit_note){.event = "session-deleted", .actor = caller, .session = name}, m.changes,
-		m.count + 1, err);
+		m.count + 1 + volume_count, err);
 out:
+	for (size_t i = 0; i < volume_count; i++)
+		free(volumes[i]);
+	free(volumes);
 	free(m.changes);
 	free(m.names);
 	buf_free(&m.gone);

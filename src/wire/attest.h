@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "evidence/verdict.h"
 #include "measure/measure.h"
+#include "wire/volume_message.h"
 
 #define LAS_FRAME_MAX (1024 * 1024)
 #define LAS_CHALLENGE_LEN 32
@@ -68,6 +69,8 @@ void attest_request_free(struct attest_request *r);
  *  "argv":[{"value":B64}|{"host":N}…], "env":[{"name":"…","value":B64}|{"name":"…","host":true}…],
  *  "files":[{"path":"…","content":B64|null,"mode":N}…],   content null: read the host's file and replace its templates
  *  "secrets":[{"name":"…","kind":"ascii|binary|private-key|public-key|x509|x509-ca","value":B64}…],  those that files may use
+ *  "volumes":[{"name":"…","path":"…","policy":"rollback_protected|ephemeral|no_rollback_protection|strict","id":HEX32,"key":B64,"grant":B64,
+ *    "version":{"generation":N,"tag":HEX32}|null,"initial_tag":HEX32|null}…],
  *  "code":{"unmeasured":BOOL,"generated":BOOL},
  *  "warnings":["…"]} */
 struct config_value {
@@ -86,6 +89,19 @@ struct config_secret {
 	char *kind;
 	struct buf value; /* secret buf */
 };
+#define CONFIG_VOLUME_KEY_LEN 32
+#define CONFIG_VOLUME_ID_LEN 16
+struct config_volume {
+	char *name, *path; /* of the session's volume; where the program sees it */
+	char *policy; /* a word of section 9 of the session language, or strict */
+	uint8_t id[CONFIG_VOLUME_ID_LEN]; /* names it in CAS's audit log */
+	struct buf key; /* secret buf: the volume's key */
+	struct buf grant; /* for volume_client.h */
+	bool has_version; /* what CAS remembered when it answered; volume_client_open tells what it remembers then */
+	struct volume_state version;
+	bool has_initial;
+	uint8_t initial[VOLUME_STATE_TAG_LEN];
+};
 struct service_config {
 	char *session, *service, *mode, *pwd; /* pwd may be NULL */
 	struct config_value *argv;
@@ -96,6 +112,8 @@ struct service_config {
 	size_t file_count;
 	struct config_secret *secrets;
 	size_t secret_count;
+	struct config_volume *volumes;
+	size_t volume_count;
 	bool allow_unmeasured; /* code outside the manifest may be mapped and executed */
 	bool allow_generated; /* anonymous or writable memory may become executable */
 	char **warnings;
@@ -109,9 +127,11 @@ struct config_value *service_config_add_arg(struct service_config *c);
 struct config_value *service_config_add_env(struct service_config *c, const char *name);
 struct config_file *service_config_add_file(struct service_config *c, const char *path);
 struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind);
+/* The caller fills the rest; policy is to be malloc'ed. */
+struct config_volume *service_config_add_volume(struct service_config *c, const char *name, const char *path);
 MUST_USE int service_config_add_warning(struct service_config *c, const char *text);
 /* Both directions refuse what a program cannot be started with: a NUL in an argument or variable, a variable without a proper name, a
- * relative file path, a mode over 07777, another word for mode or kind than those above (ERR_INPUT). */
+ * relative path, a mode over 07777, another word for mode, kind or policy than those above, a key of another length (ERR_INPUT). */
 MUST_USE int service_config_encode(
 	const struct service_config *c, struct buf *out, struct error *err); /* out: secret buf */
 MUST_USE int service_config_decode(const void *p, size_t n, struct service_config *ret, struct error *err);

@@ -295,6 +295,13 @@ void http_client_close(struct http_client *c)
 		SSL_shutdown(c->ssl);
 		ERR_clear_error();
 	}
+	http_client_abandon(c);
+}
+
+void http_client_abandon(struct http_client *c)
+{
+	if (!c)
+		return;
 	SSL_free(c->ssl);
 	SSL_CTX_free(c->ctx);
 	if (c->fd >= 0)

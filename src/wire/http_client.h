@@ -40,6 +40,8 @@ struct http_response {
 MUST_USE int http_client_open(
 	const struct http_client_options *o, struct http_client **ret, struct error *err);
 void http_client_close(struct http_client *c);
+/* In the child of a fork: give up the parent's connection without a word on it. NULL is fine. */
+void http_client_abandon(struct http_client *c);
 /* key_hash of the server's certificate. */
 void http_client_server_key(const struct http_client *c, uint8_t ret[32]);
 /* One request; content_type and body may be NULL. Any HTTP status is success here. The connection stays usable unless the

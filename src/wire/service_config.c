@@ -5,6 +5,7 @@
 #include "core/secret.h"
 #include "wire/attest.h"
 #include "wire/message.h"
+#include "wire/service_config_parts.h"
 
 #define NAME_LIMIT 4096
 #define WARNING_LIMIT 4096
@@ -41,6 +42,9 @@ void service_config_free(struct service_config *c)
 		free(c->secrets[i].kind);
 	}
 	free(c->secrets);
+	for (size_t i = 0; i < c->volume_count; i++)
+		config_volume_clear(&c->volumes[i]);
+	free(c->volumes);
 	for (size_t i = 0; i < c->warning_count; i++)
 		free(c->warnings[i]);
 	free(c->warnings);
@@ -52,7 +56,7 @@ void service_config_free(struct service_config *c)
 }
 
 /* Room for one more in an array of n, whose capacity is the next power of two; the new element is zeroed. NULL: no memory, array untouched. */
-static void *add_element(void **array, size_t n, size_t size)
+void *config_add_element(void **array, size_t n, size_t size)
 {
 	if (n >= CONFIG_LIST_MAX)
 		return NULL;
@@ -68,7 +72,7 @@ static void *add_element(void **array, size_t n, size_t size)
 
 struct config_value *service_config_add_arg(struct service_config *c)
 {
-	struct config_value *v = add_element((void **)&c->argv, c->argc, sizeof(*v));
+	struct config_value *v = config_add_element((void **)&c->argv, c->argc, sizeof(*v));
 
 	if (!v)
 		return NULL;
@@ -79,7 +83,7 @@ struct config_value *service_config_add_arg(struct service_config *c)
 
 struct config_value *service_config_add_env(struct service_config *c, const char *name)
 {
-	struct config_value *v = add_element((void **)&c->env, c->envc, sizeof(*v));
+	struct config_value *v = config_add_element((void **)&c->env, c->envc, sizeof(*v));
 
 	if (!v)
 		return NULL;
@@ -93,7 +97,7 @@ struct config_value *service_config_add_env(struct service_config *c, const char
 
 struct config_file *service_config_add_file(struct service_config *c, const char *path)
 {
-	struct config_file *f = add_element((void **)&c->files, c->file_count, sizeof(*f));
+	struct config_file *f = config_add_element((void **)&c->files, c->file_count, sizeof(*f));
 
 	if (!f)
 		return NULL;
@@ -107,7 +111,7 @@ struct config_file *service_config_add_file(struct service_config *c, const char
 
 struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind)
 {
-	struct config_secret *s = add_element((void **)&c->secrets, c->secret_count, sizeof(*s));
+	struct config_secret *s = config_add_element((void **)&c->secrets, c->secret_count, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -125,7 +129,7 @@ struct config_secret *service_config_add_secret(struct service_config *c, const 
 
 int service_config_add_warning(struct service_config *c, const char *text)
 {
-	char **w = add_element((void **)&c->warnings, c->warning_count, sizeof(*w));
+	char **w = config_add_element((void **)&c->warnings, c->warning_count, sizeof(*w));
 
 	if (!w)
 		return -1;
@@ -207,6 +211,9 @@ static int check(const struct service_config *c, struct error *err)
 				"secret %zu of a %s has a kind that this version does not know", i,
 				where_config);
 	}
+	for (i = 0; i < c->volume_count; i++)
+		if (config_volume_check(c, i, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -308,6 +315,7 @@ int service_config_encode(const struct service_config *c, struct buf *out, struc
 			     message_put(o, "env", list_json(c, c->envc, env_json)) &&
 			     message_put(o, "files", list_json(c, c->file_count, file_json)) &&
 			     message_put(o, "secrets", list_json(c, c->secret_count, secret_json)) &&
+			     message_put(o, "volumes", list_json(c, c->volume_count, config_volume_json)) &&
 			     message_put(o, "code", code_json(c)) &&
 			     message_put(o, "warnings", list_json(c, c->warning_count, warning_json)));
 	return message_write(o, where_config, out, err);
@@ -440,7 +448,7 @@ static int decode_list(const json_t *o, const char *key,
 static int decode(const json_t *o, struct service_config *c, struct error *err)
 {
 	static const char *const keys[] = {"session", "service", "mode", "pwd", "argv", "env", "files",
-		"secrets", "code", "warnings", NULL};
+		"secrets", "volumes", "code", "warnings", NULL};
 
 	if (message_keys(o, where_config, keys, err) < 0 ||
 		message_text_copy(o, where_config, "session", NAME_LIMIT, &c->session, err) < 0 ||
@@ -453,6 +461,7 @@ static int decode(const json_t *o, struct service_config *c, struct error *err)
 	if (decode_list(o, "argv", decode_arg, c, err) < 0 || decode_list(o, "env", decode_env, c, err) < 0 ||
 		decode_list(o, "files", decode_file, c, err) < 0 ||
 		decode_list(o, "secrets", decode_secret, c, err) < 0 ||
+		decode_list(o, "volumes", config_volume_decode, c, err) < 0 ||
 		decode_code(json_object_get(o, "code"), c, err) < 0 ||
 		decode_list(o, "warnings", decode_warning, c, err) < 0)
 		return -1;

@@ -85,7 +85,7 @@ def text64(text):
 def config(**changes):
     c = {"session": "s", "service": "web", "mode": "simulation", "pwd": "/", "argv": [{"value": text64(b"sh")}, {"value": text64(b"-c")}, {"host": 1}],
          "env": [{"name": "SECRET", "value": text64(b"value-4711")}], "files": [], "secrets": [],
-         "code": {"unmeasured": False, "generated": False}, "warnings": []}
+         "code": {"unmeasured": False, "generated": False}, "warnings": [], "volumes": []}
     c.update(changes)
     return json.dumps(c).encode()
 

@@ -153,11 +153,19 @@ static void test_many_elements(void **state)
 #define HEAD "\"session\":\"s\",\"service\":\"v\",\"pwd\":null"
 #define CONFIG(mode, argv, env, files, secrets, warnings)                                                    \
 	"{" HEAD ",\"mode\":\"" mode "\",\"argv\":[" argv "],\"env\":[" env "],\"files\":[" files            \
-	"],\"secrets\":[" secrets "]," CODE ",\"warnings\":[" warnings "]}"
+	"],\"volumes\":[],\"secrets\":[" secrets "]," CODE ",\"warnings\":[" warnings "]}"
 
 #define WITH_CODE(code)                                                                                      \
-	"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"code\":" code      \
-	",\"warnings\":[]}"
+	"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"volumes\":[],"     \
+		 "\"code\":" code ",\"warnings\":[]}"
+
+#define KEY32 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define HEX32 "00112233445566778899aabbccddeeff"
+#define VOLUME(path, policy, key, version, initial)                                                          \
+	"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[]," CODE               \
+	",\"warnings\":[],\"volumes\":[{\"name\":\"v\",\"path\":\"" path "\",\"policy\":\"" policy           \
+	"\",\"id\":\"" HEX32 "\",\"key\":\"" key "\",\"grant\":\"Zw==\",\"version\":" version                \
+	",\"initial_tag\":" initial "}]}"
 
 static const char good[] = CONFIG("none", "{\"value\":\"\"}", "", "", "", "");
 
@@ -166,9 +174,11 @@ static const struct {
 } bad[] = {
 	{"{}", "\"session\""},
 	{CONFIG("debug", "", "", "", "", ""), "simulation, hardware, none"},
-	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[]," CODE "}",
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"volumes\":[]," CODE
+	 "}",
 		"\"warnings\""},
-	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"warnings\":[]}",
+	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"volumes\":[],"
+		  "\"warnings\":[]}",
 		"code of a configuration is not a JSON object"},
 	{WITH_CODE("true"), "code of a configuration is not a JSON object"},
 	{WITH_CODE("{\"unmeasured\":false}"), "\"generated\" of code of a configuration is neither"},
@@ -182,9 +192,9 @@ static const struct {
 		"\"pwd\""},
 	{"{" HEAD ",\"mode\":\"none\",\"argv\":{},\"env\":[],\"files\":[],\"secrets\":[],\"warnings\":[]}",
 		"not an array"},
-	{"{" HEAD ",\"volumes\":[],\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],"
+	{"{" HEAD ",\"mounts\":[],\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],"
 	 "\"warnings\":[]}",
-		"unknown key \"volumes\""},
+		"unknown key \"mounts\""},
 	{CONFIG("none", "\"a\"", "", "", "", ""), "not a JSON object"},
 	{CONFIG("none", "{}", "", "", "", ""), "\"value\""},
 	{CONFIG("none", "{\"value\":\"YQA=\"}", "", "", "", ""), "NUL"},
@@ -210,7 +220,46 @@ static const struct {
 		"does not know"},
 	{CONFIG("none", "", "", "", "{\"name\":\"n\",\"kind\":\"ascii\"}", ""), "\"value\""},
 	{CONFIG("none", "", "", "", "", "1"), "not a string"},
+	{VOLUME("v", "strict", KEY32, "null", "null"), "not absolute"},
+	{VOLUME("/v", "lax", KEY32, "null", "null"), "unknown update policy"},
+	{VOLUME("/v", "strict", "AAAA", "null", "null"), "key of 3 bytes, wanted 32"},
+	{VOLUME("/v", "strict", KEY32 "AAAA", "null", "null"), "\"key\""},
+	{VOLUME("/v", "strict", KEY32, "1", "null"), "not a JSON object"},
+	{VOLUME("/v", "strict", KEY32, "{\"generation\":-1,\"tag\":\"" HEX32 "\"}", "null"),
+		"\"generation\""},
+	{VOLUME("/v", "strict", KEY32, "{\"generation\":1,\"tag\":\"00\"}", "null"), "\"tag\""},
+	{VOLUME("/v", "strict", KEY32, "{\"generation\":1}", "null"), "\"tag\""},
+	{VOLUME("/v", "strict", KEY32, "null", "\"00\""), "\"initial_tag\""},
 };
+
+static void test_volumes(void **state)
+{
+	static const char text[] = VOLUME("/v", "ephemeral", KEY32,
+		"{\"generation\":9223372036854775807,\"tag\":\"" HEX32 "\"}", "\"" HEX32 "\"");
+	struct service_config c, d;
+	struct error err;
+	struct buf b;
+
+	if (service_config_decode(text, strlen(text), &c, &err))
+		fail_msg("%s", err.text);
+	buf_init_secret(&b, CONFIG_MAX);
+	assert_int_equal(service_config_encode(&c, &b, &err), 0);
+	assert_int_equal(service_config_decode(b.data, b.len, &d, &err), 0);
+	assert_int_equal(d.volume_count, 1);
+	assert_string_equal(d.volumes[0].name, "v");
+	assert_string_equal(d.volumes[0].path, "/v");
+	assert_string_equal(d.volumes[0].policy, "ephemeral");
+	assert_int_equal(d.volumes[0].key.len, CONFIG_VOLUME_KEY_LEN);
+	assert_int_equal(d.volumes[0].grant.len, 1);
+	assert_int_equal(d.volumes[0].id[15], 0xff);
+	assert_true(d.volumes[0].has_version && d.volumes[0].version.generation == INT64_MAX);
+	assert_int_equal(d.volumes[0].version.tag[1], 0x11);
+	assert_true(d.volumes[0].has_initial);
+	assert_int_equal(d.volumes[0].initial[15], 0xff);
+	service_config_free(&c);
+	service_config_free(&d);
+	buf_free(&b);
+}
 
 static void test_refused(void **state)
 {
@@ -370,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_many_elements),
+		cmocka_unit_test(test_volumes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_errors_do_not_quote),
 		cmocka_unit_test(test_encode_refused),
