@@ -109,6 +109,16 @@ struct cipher_set *cipher_take(struct volume *v)
 	return c;
 }
 
+void volume_forked(struct volume *v)
+{
+	/* what is busy may be half made, so it is not looked at */
+	for (unsigned int i = 0; i < CIPHER_SETS; i++)
+		if (atomic_flag_test_and_set_explicit(&v->ciphers[i].busy, memory_order_acquire))
+			memset(&v->ciphers[i], 0, sizeof(v->ciphers[i]));
+		else
+			atomic_flag_clear_explicit(&v->ciphers[i].busy, memory_order_release);
+}
+
 void cipher_give(struct volume *v, struct cipher_set *c)
 {
 	if (c >= v->ciphers && c < v->ciphers + CIPHER_SETS) {

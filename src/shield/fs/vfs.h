@@ -53,6 +53,8 @@ struct vfs_env {
 	int (*pages_read)(void *ctx, uint64_t off, void *p, size_t n);
 	int (*pages_write)(void *ctx, uint64_t off, const void *p, size_t n);
 	int (*pages_drop)(void *ctx, uint64_t off, uint64_t n);
+	/* May be NULL. The next bytes that were written: from *ret_off, at or after off, to before *ret_end. -ENXIO: none. */
+	int (*pages_data)(void *ctx, uint64_t off, uint64_t *ret_off, uint64_t *ret_end);
 };
 
 /* For whom a call is made: one per process, and one for a vfork child while it shares its parent's memory. The caller's; read only here, but for
@@ -123,9 +125,11 @@ MUST_USE int vfs_fork_child(struct vfs_caller *c, uint32_t slot, uint32_t pid);
 void vfs_fork_cancel(const struct vfs_caller *c, uint32_t slot);
 /* In the new image after vfs_attach: mappings are gone. The caller clears descriptors that exec closed (vfs_fd_next, vfs_close). */
 void vfs_exec_done(const struct vfs_caller *c);
-/* The process ends: everything it had goes, its slot is free. The last of all commits and closes every volume: 0 or what that answered.
- * Nothing may be called after it. */
+/* The process ends: everything it had goes, its slot is free. The last of all commits and closes every volume: 0 or what that answered. Nothing may be
+ * called after it, and no other thread may be within a call or come into one. */
 MUST_USE int vfs_leave(const struct vfs_caller *c);
+/* The same where other threads may still run (exit_group): what the process has is reaped by others when it is dead; the last commits. */
+MUST_USE int vfs_abandon(const struct vfs_caller *c);
 /* Clean up after the dead: how many. */
 int vfs_reap(const struct vfs_caller *c);
 /* For a timer, or on the way out of a call that changed something: now and then reap, write mappings back, commit what is older than max_age ns.
@@ -171,7 +175,7 @@ static inline struct vfs_node vfs_place_node(const struct vfs_place *p)
 #define VFS_AWAY 1
 /* Walk path from directory `from` (gen 0 is fine; of path a leading slash counts for nothing). 0: *p is filled, p->found says whether the last name
  * exists. VFS_AWAY: it left the mount by ".." above its root or by an absolute link; start over with p->away, which may lead into
- * a mount again, with the same flags, p->links kept. -ENOENT (also: empty path), -ENOTDIR, -EACCES (no x), -ELOOP, -ENAMETOOLONG. */
+ * a mount again, with the same flags, p->links kept. -ENOENT (an empty path is `from` itself: what a program's empty path means is the caller's), -ENOTDIR, -EACCES (no x), -ELOOP, -ENAMETOOLONG. */
 MUST_USE int vfs_walk(const struct vfs_caller *c, const struct vfs_node *from, const char *path,
 	unsigned int flags, struct vfs_place *p);
 /* The root of a mount, to walk from. */
@@ -222,6 +226,7 @@ MUST_USE int vfs_receive(const struct vfs_caller *c, uint64_t token, int fd);
 #define VFS_AT                                                                                               \
 	2u /* positioned: off counts, the file's offset does not. Without it the offset is locked until vfs_io_end, and moves */
 #define VFS_APPENDING 4u /* RWF_APPEND */
+#define VFS_IO_FAILED 8u /* internal */
 /* One call of the program, in as many steps as the caller's buffer makes of it. Opaque but for off. */
 struct vfs_io {
 	const struct vfs_caller *c;
@@ -275,7 +280,7 @@ MUST_USE int vfs_rename(const struct vfs_caller *c, const struct vfs_place *from
 
 /* --- Attributes. p: found, or -ENOENT; -ENOTDIR where must_dir and it is none. By path or, with vfs_fd_place, by descriptor. --- */
 
-/* attr of a place, fresh. */
+/* attr of a place, as the walk found it. */
 MUST_USE int vfs_stat(const struct vfs_caller *c, const struct vfs_place *p, struct volume_attr *ret);
 MUST_USE int vfs_fstat(const struct vfs_caller *c, int fd, struct volume_attr *ret, uint32_t *ret_mount);
 /* As the kernel's struct stat. */
@@ -323,7 +328,7 @@ MUST_USE int vfs_map(const struct vfs_caller *c, int fd, int prot, int flags, st
 	uint64_t *ret_off);
 /* One more of those the process has (a mapping was split), or one less. The last of all writes changed pages back. */
 MUST_USE int vfs_map_again(const struct vfs_caller *c, const struct vfs_node *n);
-int vfs_unmap(const struct vfs_caller *c, const struct vfs_node *n);
+int vfs_unmap(const struct vfs_caller *c, const struct vfs_node *n); /* after munmap */
 /* msync(MS_SYNC): write changed pages of bytes off to off + len back, and make them durable if sync. */
 MUST_USE int vfs_map_sync(
 	const struct vfs_caller *c, const struct vfs_node *n, uint64_t off, uint64_t len, bool sync);

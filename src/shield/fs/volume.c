@@ -329,6 +329,11 @@ const char *volume_fault_text(const struct volume *v)
 	return v->fault.text;
 }
 
+bool volume_is_read_only(const struct volume *v)
+{
+	return v->s->read_only || v->s->failed;
+}
+
 void volume_version_get(struct volume *v, struct volume_version *ret)
 {
 	state_lock(v, VOLUME_SHARED);

@@ -183,6 +183,8 @@ MUST_USE int volume_open(const struct volume_env *env, const uint8_t key[VOLUME_
 /* A further process on an arena where volume_open was done, mapped at the same address. -EINVAL: no such arena. -EACCES: other key. */
 MUST_USE int volume_attach(const struct volume_env *env, const uint8_t key[VOLUME_KEY_LEN], void *arena,
 	size_t arena_len, struct volume **ret);
+/* In a child of fork, before anything else: what other threads of the parent had of the handle is free again. */
+void volume_forked(struct volume *v);
 /* Commit what is changed (unless read-only) and give the handle up. The last user wipes the arena itself. The handle is gone also on error. */
 MUST_USE int volume_close(struct volume *v);
 /* Give the handle up without a commit: what is left when a process ends but others go on. */
@@ -191,6 +193,8 @@ void volume_detach(struct volume *v);
 /* The text of the newest fault that this handle saw, or "". Valid until the next call with this handle. */
 const char *volume_fault_text(const struct volume *v);
 
+/* Nothing can be written: opened so, or after a failure. */
+bool volume_is_read_only(const struct volume *v);
 /* The newest durable version. */
 void volume_version_get(struct volume *v, struct volume_version *ret);
 void volume_statfs_get(struct volume *v, struct volume_statfs *ret);
@@ -255,6 +259,12 @@ MUST_USE long volume_readdir(
 MUST_USE int volume_hold(struct volume *v, uint64_t ino, uint64_t gen);
 /* Give n holds back. For a process that died, whoever cleans up after it gives back what it held. Never fails for what was held. */
 MUST_USE int volume_release(struct volume *v, uint64_t ino, uint32_t n);
+/* For who keeps count of holds outside of the arena, and must be able to agree with it after a process died in between. */
+MUST_USE int volume_holds(struct volume *v, uint64_t ino, uint32_t *ret);
+/* As volume_release, but what nobody needs any more stays until volume_reap: never long. Answers 1 if there is such, else 0. */
+MUST_USE int volume_release_only(struct volume *v, uint64_t ino, uint32_t n);
+/* Free ino, or every file (0), that has neither link nor hold. */
+MUST_USE int volume_reap(struct volume *v, uint64_t ino);
 
 MUST_USE int volume_getattr(struct volume *v, uint64_t ino, struct volume_attr *ret);
 #define VOLUME_SET_MODE 1u /* permission bits only */

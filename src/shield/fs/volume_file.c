@@ -36,7 +36,24 @@ int volume_hold(struct volume *v, uint64_t ino, uint64_t gen)
 	return (int)r;
 }
 
-int volume_release(struct volume *v, uint64_t ino, uint32_t n)
+int volume_holds(struct volume *v, uint64_t ino, uint32_t *ret)
+{
+	struct format_inode *i;
+	struct op op;
+	long r;
+
+	op_start(&op, v, VOLUME_SHARED, 0);
+	do {
+		r = op_enter(&op);
+		if (r == 0)
+			r = inode_get(&op, ino, &i);
+		if (r == 0)
+			*ret = inode_holds(v->s, ino);
+	} while (op_again(&op, &r));
+	return (int)r;
+}
+
+int volume_release_only(struct volume *v, uint64_t ino, uint32_t n)
 {
 	struct state *s = v->s;
 	struct format_inode *i;
@@ -62,9 +79,23 @@ int volume_release(struct volume *v, uint64_t ino, uint32_t n)
 		reap = s->lives[l].holds == 0 && i->nlink == 0 && !s->read_only;
 		live_put(s, l);
 	} while (op_again(&op, &r));
-	if (r == 0 && reap && !s->failed)
-		r = inode_reap_all(v, ino, false);
-	return (int)r;
+	return r < 0 ? (int)r : reap;
+}
+
+int volume_reap(struct volume *v, uint64_t ino)
+{
+	uint64_t count;
+
+	if (v->s->read_only || v->s->failed)
+		return 0;
+	return ino ? inode_reap_all(v, ino, false) : inode_reap_orphans(v, &count);
+}
+
+int volume_release(struct volume *v, uint64_t ino, uint32_t n)
+{
+	int r = volume_release_only(v, ino, n);
+
+	return r > 0 ? volume_reap(v, ino) : r;
 }
 
 int volume_getattr(struct volume *v, uint64_t ino, struct volume_attr *ret)
