@@ -13,7 +13,6 @@
 
 #define PRELOAD_PATH "/etc/ld.so.preload"
 #define GLIBC_INTERP "/lib64/ld-linux-x86-64.so.2" /* whose rules hold where no program says otherwise */
-#define HASH_CHUNK (256 * 1024) /* stays in the second-level cache between the copy and the hash */
 #define NO_LOADER SIZE_MAX
 
 /* One file that ld.so has mapped, in the order it would. */
@@ -32,6 +31,7 @@ struct object {
 
 struct closure {
 	struct manifest manifest;
+	measure_fn how; /* files are measured so */
 	const struct manifest *known; /* files whose digests need not be computed again, or NULL */
 	const char *const *named; /* files that the manifest is, or will be, extended by */
 	size_t named_count;
@@ -41,45 +41,6 @@ struct closure {
 	struct search search;
 	bool has_search;
 };
-
-int measure_fd(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return error_set_errno(err, errno, "cannot stat the file to measure");
-	if (!S_ISREG(st.st_mode))
-		return error_set(
-			err, ERR_INPUT, "file to measure has mode %o, wanted a regular file", st.st_mode);
-	uint8_t *chunk = malloc(HASH_CHUNK);
-	struct sha256_ctx *c = chunk ? sha256_new() : NULL;
-	if (!c) {
-		free(chunk);
-		return error_set(err, ERR_NOMEM, "no memory to measure a file");
-	}
-	uint64_t off = 0;
-	ssize_t n;
-	int failed = 0;
-	while ((n = pread(fd, chunk, HASH_CHUNK, (off_t)off)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			failed = errno;
-			break;
-		}
-		sha256_update(c, chunk, (size_t)n);
-		off += (uint64_t)n;
-	}
-	uint8_t digest[SHA256_LEN];
-	sha256_final(c, digest);
-	free(chunk);
-	if (failed)
-		return error_set_errno(err, failed, "cannot read the file to measure at offset %llu",
-			(unsigned long long)off);
-	memcpy(ret, digest, SHA256_LEN);
-	if (ret_size)
-		*ret_size = off;
-	return 0;
-}
 
 static int fd_pread(void *ctx, uint64_t off, void *p, size_t n)
 {
@@ -111,7 +72,7 @@ static int digest_file(const struct closure *c, const char *resolved, int fd, co
 {
 	const struct code_entry *e = entry_of(c->known, resolved);
 	if (!e || e->dev != st->st_dev || e->ino != st->st_ino)
-		return measure_fd(fd, ret, ret_size, err);
+		return c->how(fd, ret, ret_size, err);
 	memcpy(ret, e->digest, SHA256_LEN);
 	*ret_size = e->size;
 	return 0;
@@ -532,7 +493,12 @@ static int close_chain(struct closure *c, const char *file, struct error *err)
 
 int closure_compute(const char *program, struct manifest *ret, struct error *err)
 {
-	struct closure c = {0};
+	return closure_compute_by(measure_fd, program, ret, err);
+}
+
+int closure_compute_by(measure_fn how, const char *program, struct manifest *ret, struct error *err)
+{
+	struct closure c = {.how = how};
 	int rc = close_chain(&c, program, err);
 	if (rc == 0) {
 		manifest_sort(&c.manifest);
@@ -611,7 +577,7 @@ out:
 int closure_extend(
 	const char *file, const char *const *named, size_t named_count, struct manifest *m, struct error *err)
 {
-	struct closure c = {.known = m};
+	struct closure c = {.known = m, .how = measure_fd};
 	int rc;
 	if (is_library(file)) {
 		rc = load_context(&c, m, err);

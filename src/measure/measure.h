@@ -58,6 +58,10 @@ MUST_USE int closure_compute(const char *program, struct manifest *ret, struct e
 MUST_USE int closure_extend(const char *file, const char *const *named, size_t named_count,
 	struct manifest *m, struct error *err);
 
+/* As closure_compute, with digest and size of each file from `how`: measure_fd, or what does more with the content it hashes. */
+typedef int (*measure_fn)(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err);
+MUST_USE int closure_compute_by(measure_fn how, const char *program, struct manifest *ret, struct error *err);
+
 /* SHA-256 of a whole file through an open descriptor (pread from 0; the offset does not move). */
 MUST_USE int measure_fd(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err);
 

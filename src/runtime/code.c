@@ -64,43 +64,30 @@ static void cut(uint32_t at, uint64_t addr, uint64_t end)
 	}
 }
 
-/* What is mapped: bytes that were verified (the file is of the manifest), or else the file itself. */
+/* What is mapped: content that was verified (the file is of the manifest), or else the file itself. */
 struct source {
 	int fd;
 	off_t off;
 	struct stat st;
-	const uint8_t *bytes;
-	size_t size;
+	struct verified content; /* bytes NULL: none */
 };
 
 static int plan_of(const struct source *s, size_t len, const struct rewrite_plan **ret)
 {
-	struct elf_source src = {
-		.fd = s->fd, .mem = s->bytes, .size = s->bytes ? s->size : (uint64_t)s->st.st_size};
+	struct elf_source src = {.fd = s->fd,
+		.mem = s->content.bytes,
+		.size = s->content.bytes ? s->content.size : (uint64_t)s->st.st_size};
 
 	return rewrite_plan_get_source(src, &s->st, (uint64_t)s->off, len, ret);
-}
-
-/* The mapping, writable and not executable yet. */
-static long map_plain(const struct source *s, void *addr, size_t len, int prot, int flags)
-{
-	long at;
-
-	if (!s->bytes)
-		return host_mmap(addr, len, prot, flags, s->fd, s->off);
-	at = host_mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
-	if (!host_failed(at) && (size_t)s->off < s->size)
-		memcpy((void *)at, s->bytes + s->off,
-			len < s->size - (size_t)s->off ? len : s->size - (size_t)s->off);
-	return at;
 }
 
 static long map_source(const struct source *s, void *addr, size_t len, int prot, int flags)
 {
 	const struct rewrite_plan *plan = NULL;
 	bool rewrite = (prot & PROT_EXEC) && !plan_of(s, len, &plan) && plan->count;
-	long at =
-		map_plain(s, addr, len, rewrite ? (prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC : prot, flags);
+	/* What is to be rewritten: writable and not executable yet. */
+	long at = host_mmap(addr, len, rewrite ? (prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC : prot, flags,
+		s->content.bytes ? s->content.fd : s->fd, s->off);
 
 	if (host_failed(at)) {
 		if (plan)
@@ -113,7 +100,7 @@ static long map_source(const struct source *s, void *addr, size_t len, int prot,
 		code_forget((uint64_t)at, len);
 	if (plan)
 		rewrite_plan_put(plan);
-	if ((rewrite || s->bytes) && host_mprotect((void *)at, len, prot)) {
+	if (rewrite && host_mprotect((void *)at, len, prot)) {
 		host_munmap((void *)at, len);
 		at = -ENOMEM;
 	}
@@ -131,14 +118,14 @@ long code_map(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 			       ? verified_generated("mmap of what is no regular file")
 			       : host_mmap(addr, len, prot, flags, fd, off);
 	if (runtime.attested) {
-		got = verified_get(fd, &s.st, &s.bytes, &s.size);
+		got = verified_get(fd, &s.st, &s.content);
 		if (!got && (prot & PROT_EXEC))
 			got = verified_unmeasured(fd);
 		if (got < 0)
 			return got;
 	}
 	at = map_source(&s, addr, len, prot, flags);
-	if (s.bytes)
+	if (s.content.bytes)
 		verified_put();
 	return at;
 }
@@ -146,8 +133,7 @@ long code_map(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 int code_may_run(const char *path)
 {
 	struct stat st;
-	const uint8_t *bytes;
-	size_t size;
+	struct verified content;
 	int fd, rc;
 
 	if (!runtime.attested)
@@ -157,7 +143,7 @@ int code_may_run(const char *path)
 		return fd;
 	rc = (int)host_fstat(fd, &st);
 	if (!rc)
-		rc = verified_get(fd, &st, &bytes, &size);
+		rc = verified_get(fd, &st, &content);
 	if (rc > 0)
 		verified_put();
 	else if (!rc)

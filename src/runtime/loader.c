@@ -168,14 +168,13 @@ static int map_image(
 static int open_headers(int fd, const struct stat *st, struct elf *ret, char **ret_interp, struct error *err)
 {
 	struct elf_source src = {.pread = pread_fd, .ctx = &fd, .size = (uint64_t)st->st_size};
-	const uint8_t *bytes = NULL;
-	size_t size = 0;
-	int got = runtime.attested ? verified_get(fd, st, &bytes, &size) : 0, rc;
+	struct verified content;
+	int got = runtime.attested ? verified_get(fd, st, &content) : 0, rc;
 
 	if (got < 0)
 		return error_set_errno(err, -got, "use the file");
 	if (got)
-		src = (struct elf_source){.bytes = bytes, .size = size};
+		src = (struct elf_source){.bytes = content.bytes, .size = content.size};
 	rc = elf_open(&src, ret, err);
 	if (!rc) {
 		rc = elf_interp(ret, ret_interp, err);

@@ -198,7 +198,7 @@ static int measure_program(
 	const struct options *o, const struct launch *l, struct manifest *m, struct error *err)
 {
 	manifest_init(m);
-	if (closure_compute(l->execfn, m, err))
+	if (closure_compute_by(verified_measure, l->execfn, m, err))
 		return -1;
 	for (size_t i = 0; i < o->code_count; i++)
 		if (closure_extend(o->code[i], (const char *const *)o->code, o->code_count, m, err))

@@ -2,6 +2,8 @@
  * verified: the code manifest of an attested process, enforced. Files of the manifest are used only from memory whose SHA-256 is the one
  * that was attested; what is not in it is not mapped executable unless the session allows it (`code:` of the service).
  *
+ * Content is in a memory file that nobody else has, sealed before it is hashed: mappings are made of it as they would be of the file.
+ *
  * Unattested processes never come here. All functions are thread-safe.
  */
 #ifndef SCONE_RUNTIME_VERIFIED_H
@@ -14,14 +16,26 @@
 #include "core/buf.h"
 #include "measure/measure.h"
 
+/* For closure_compute_by, while the program is measured: keeps the content, so that it need not be read and hashed once more to be mapped. */
+int verified_measure(int fd, uint8_t ret[SHA256_LEN], uint64_t *ret_size, struct error *err);
 /* Takes over m's entries (m is empty afterwards). */
 void verified_start(struct manifest *m, bool allow_unmeasured, bool allow_generated);
 
-/* 1: the file behind fd is of the manifest, and its content is right: *ret_bytes, *ret_size, valid until verified_put.
+struct verified {
+	const uint8_t *bytes; /* the content, not to be written */
+	size_t size;
+	int fd; /* the memory file, to map from */
+};
+
+/* 1: the file behind fd is of the manifest, and its content is right: *ret, valid until verified_put.
  * 0: it is not of the manifest. -EACCES: it is, by name or inode, and its content is not what was attested; -EIO, -ENOMEM. A refusal is
  * logged with path, digest seen and digest wanted. */
-MUST_USE int verified_get(int fd, const struct stat *st, const uint8_t **ret_bytes, size_t *ret_size);
+MUST_USE int verified_get(int fd, const struct stat *st, struct verified *ret);
 void verified_put(void);
+/* Is content kept for a mapping that may follow? Any context. */
+bool verified_keeps(void);
+/* ld.so has mapped what it wanted: give it back. */
+void verified_settle(void);
 
 /* May code that is not of the manifest be mapped executable? 0, or -EACCES after logging path and digest of the file. */
 MUST_USE int verified_unmeasured(int fd);

@@ -70,12 +70,23 @@ long sys_munmap(struct regs *r, struct thread *t)
 	return scone_safe_call(SYS_munmap, r);
 }
 
+/* What mprotect may not do to code without a closer look. */
+static bool touches_code(const struct regs *r)
+{
+	return (r->rdx & PROT_EXEC) || ((r->rdx & PROT_WRITE) && code_overlaps(r->rdi, r->rsi));
+}
+
+/* Memory made read-only: so does ld.so with what it has relocated, when all is mapped. */
+static bool settles(const struct regs *r, const struct thread *t)
+{
+	return r->rdx == PROT_READ && verified_keeps() && !t->is_vfork;
+}
+
 long sys_mprotect_fast(struct regs *r, struct thread *t)
 {
 	if (hits_runtime(r->rdi, r->rsi))
 		return -EACCES;
-	if (runtime.attested &&
-		((r->rdx & PROT_EXEC) || ((r->rdx & PROT_WRITE) && code_overlaps(r->rdi, r->rsi))))
+	if (runtime.attested && (touches_code(r) || settles(r, t)))
 		return SYS_GO_SLOW;
 	return scone_safe_call((long)r->nr, r);
 }
@@ -85,6 +96,10 @@ long sys_mprotect(struct regs *r, struct thread *t)
 {
 	int rc = 0;
 
+	if (settles(r, t))
+		verified_settle();
+	if (!touches_code(r))
+		return scone_safe_call((long)r->nr, r);
 	if ((r->rdx & PROT_WRITE) || !code_covers(r->rdi, r->rsi))
 		rc = verified_generated("mprotect");
 	return rc ? rc : scone_safe_call((long)r->nr, r);
