@@ -225,6 +225,22 @@ def result(line, figures, reasons, speeds):
     return r
 
 
+GROWTH = [("1 GiB in one file", 1024, 0), ("10 GiB in one file", 10240, 0), ("1,000,000 files of 1 KiB", 0, 1000000)]
+GROWTH_CACHE = 64  # MiB
+
+
+def growth(setting):
+    """What a volume costs as it grows, by its engine on a file of the same file system: a table, and its figures."""
+    rows = []
+    print(f"as it grows, cache of {GROWTH_CACHE} MiB: {'on the host, MiB':>24} {'fill, s':>9} {'open, ms':>9} {'memory, MiB':>12} {'verify, s':>10}")
+    for text, mib, files in GROWTH:
+        path = os.path.join(setting.base, "growth")
+        words = output([os.path.join(setting.helpers, "volume_growth"), path, str(GROWTH_CACHE), str(mib), str(files)], seconds=1800).split()
+        rows.append({"text": text, **dict(zip(("host MiB", "fill s", "open ms", "memory MiB", "verify s"), map(float, words)))})
+        print(f"{text:33} {words[0]:>16} {words[1]:>9} {words[2]:>9} {words[3]:>12} {words[4]:>10}", flush=True)
+    return rows
+
+
 HEAD = (f"{'':13} {'':44} {'':5} {'native':>10} {'volume':>10} {'ratio':>7} {'of AES':>7} {'bound':>20} {'kept':>5} {'gocryptfs':>10} "
         f"{'faster':>7}")
 
@@ -279,12 +295,14 @@ def main():
     if words[:1] == ["--list"]:
         for line in LINES:
             print(f"{line.name:13} {line.text}")
+        print(f"{'growth':13} what a volume costs as it grows")
         return 0
     if len(words) < 3 or ROUNDS < 1:
         sys.exit("usage: fs.py --list | fs.py SCONE HELPERS RESULTS [NAME...]; BENCH_ROUNDS is at least 1")
     scone, helpers, results_directory = map(os.path.abspath, words[:3])
     chosen = [line for line in LINES if any(fnmatch.fnmatchcase(line.name, p) for p in words[3:] or ["*"])]
-    if not chosen:
+    grows = any(fnmatch.fnmatchcase("growth", p) for p in words[3:] or ["*"])
+    if not chosen and not grows:
         sys.exit(f"bench: no line is called {' '.join(words[3:])}; --list has the names")
     process.exit_on_signals()
     os.environ["LC_ALL"] = "C.UTF-8"
@@ -297,10 +315,11 @@ def main():
         machine = report.machine()
         print(report.head(machine))
         results = run(setting, chosen)
+        grown = growth(setting) if grows else []
         machine["load after"] = os.getloadavg()[0]
         status = summary(results)
         json_path, png = (os.path.join(results_directory, "fs." + kind) for kind in ("json", "png"))
-        report.write_json(json_path, {"machine": machine, "rounds": ROUNDS, "peer": setting.version, "lines": results})
+        report.write_json(json_path, {"machine": machine, "rounds": ROUNDS, "peer": setting.version, "lines": results, "growth": grown})
         drawn = draw(png, report.head(machine), results)
         print(f"load {machine['load after']:.1f} after; {json_path}" + (f", {png}" if drawn else "; no picture without gnuplot"))
         return status

@@ -3,92 +3,18 @@
  * The device is memory (default; times are those of the processor) or a file (times are elapsed): volume_engine [FILE]. Prints a table; ratios
  * are what counts.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+#include "bench/volume_device.h"
 #include "crypto/aead.h"
-#include "shield/fs/volume.h"
 
 #define MIB ((size_t)1 << 20)
 #define DEVICE (2560 * MIB)
 #define CACHE (256 * MIB)
 #define BIG (512 * MIB)
-
-struct device {
-	int fd; /* -1: memory */
-	uint8_t *data;
-};
-
-static clockid_t clock_id = CLOCK_PROCESS_CPUTIME_ID;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(clock_id, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void must(long r, const char *what)
-{
-	if (r >= 0)
-		return;
-	fprintf(stderr, "volume_engine: %s: %s\n", what, strerror((int)-r));
-	exit(1);
-}
-
-static int dev_read(void *ctx, uint64_t off, void *p, size_t n)
-{
-	struct device *d = ctx;
-	ssize_t r;
-
-	if (d->fd < 0) {
-		memcpy(p, d->data + off, n);
-		return 0;
-	}
-	r = pread(d->fd, p, n, (off_t)off);
-	return r == (ssize_t)n ? 0 : r < 0 ? -errno : -ENODATA;
-}
-
-static int dev_write(void *ctx, uint64_t off, const void *p, size_t n)
-{
-	struct device *d = ctx;
-
-	if (d->fd < 0) {
-		memcpy(d->data + off, p, n);
-		return 0;
-	}
-	return pwrite(d->fd, p, n, (off_t)off) == (ssize_t)n ? 0 : -EIO;
-}
-
-static int dev_flush(void *ctx)
-{
-	struct device *d = ctx;
-
-	return d->fd >= 0 && fdatasync(d->fd) < 0 ? -errno : 0;
-}
-
-static int64_t dev_clock(void *ctx)
-{
-	struct timespec t;
-
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int dev_random(void *ctx, void *p, size_t n)
-{
-	(void)ctx;
-	return getrandom(p, n, 0) == (ssize_t)n ? 0 : -EIO;
-}
 
 static const uint8_t key[VOLUME_KEY_LEN] = {7};
 static double aes; /* bytes a second */
@@ -310,12 +236,7 @@ int main(int argc, char **argv)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		must(m.dev.data == MAP_FAILED ? -ENOMEM : 0, "device");
 	}
-	m.env = (struct volume_env){.ctx = &m.dev,
-		.read = dev_read,
-		.write = dev_write,
-		.flush = dev_flush,
-		.clock = dev_clock,
-		.random = dev_random};
+	m.env = device_env(&m.dev);
 	m.o.limits = (struct volume_limits){.max_size = DEVICE, .cache = CACHE};
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	bench_aes();
