@@ -16,6 +16,7 @@
 #include "runtime/self.h"
 #include "runtime/signal.h"
 #include "runtime/sys/table.h"
+#include "runtime/volumes.h"
 
 #define SELF_EXE "/proc/self/exe"
 #define SPARE_FDS 4
@@ -138,9 +139,11 @@ long exec_hand_over(const struct launch *l, struct process *p)
 		host_call3(SYS_fcntl, l->fd, F_SETFD, 0);
 	argv = runtime.attested ? bare : l->argv;
 	envp = runtime.attested ? none : l->envp;
+	volumes_inherit(p, true);
 	rc = host_call3(SYS_execve, (long)name, (long)argv, (long)envp);
 	if (rc == -ENOENT)
 		rc = self_exec((int)fd, argv, envp);
+	volumes_inherit(p, false);
 	host_close((int)fd);
 	return rc;
 }

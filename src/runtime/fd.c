@@ -253,7 +253,8 @@ static int decode_one(struct process *p, struct rd *in, size_t files)
 	if (fd == UINT32_MAX)
 		return 0;
 	if (fd >= FD_TRACK_MAX || e.kind == FD_NONE || e.kind >= FD_KINDS ||
-		(e.kind == FD_INJECTED && e.file >= files) || e.flags != flags)
+		(e.kind == FD_INJECTED && e.file >= files) || e.kind == FD_HIDDEN ||
+		(e.kind == FD_VOLUME && !p->volumes) || e.flags != flags)
 		return -EBADMSG;
 	/* Whoever closed or replaced it since takes nothing from us. */
 	if (host_failed(host_fstat((int)fd, &st)) || st.st_dev != e.dev || st.st_ino != e.ino)

@@ -18,6 +18,8 @@
 enum fd_kind {
 	FD_NONE, /* not ours */
 	FD_INJECTED, /* file: id of an injected file; dev and ino are its placeholder's */
+	FD_VOLUME, /* of a volume: vfs.h knows the number */
+	FD_HIDDEN, /* the runtime's own: to the program it is not there */
 	FD_KINDS
 };
 

@@ -2,7 +2,7 @@
  * fd_ops: what the kinds of shielded descriptors do with system calls.
  *
  * sys_fd is the handler of every call that a descriptor decides: it finds the kind and calls what that kind has for the number of the call.
- * A kind is one const struct fd_ops in a file of its own, entered in fd_call.c. dup, close and their like are the same for every kind
+ * A kind is one const struct fd_ops in a file of its own, entered by fd_ops_set. dup, close and their like are the same for every kind
  * (fd_call.c) and tell the kind by `entered` and `left`.
  */
 #ifndef SCONE_RUNTIME_FD_OPS_H
@@ -20,8 +20,9 @@ struct fd_ops {
 	 * for mmap it is the mapped file's. */
 	fd_handler call[SYS_TABLE_SIZE];
 	fd_handler other;
-	/* May be NULL; shields_lock is held. A copy of e has got number fd, by dup and its like. -errno: the new number is closed again. */
-	int (*entered)(struct process *p, int fd, const struct fd_entry *e);
+	/* May be NULL; shields_lock is held. A copy of e, which is number from, has got number fd, by dup and its like. -errno: fd is closed
+	 * again. */
+	int (*entered)(struct process *p, int fd, int from, const struct fd_entry *e);
 	/* May be NULL; shields_lock is held. fd stands for e no longer; the kernel's descriptor is closed or replaced next. */
 	void (*left)(struct process *p, int fd, const struct fd_entry *e);
 };
@@ -29,7 +30,9 @@ struct fd_ops {
 /* sys/file.c */
 extern const struct fd_ops fd_ops_injected;
 
-/* NULL for FD_NONE. */
+/* Enter a kind: once, before the program runs. */
+void fd_ops_set(unsigned kind, const struct fd_ops *ops);
+/* NULL for FD_NONE, and for a kind that has not been entered. */
 const struct fd_ops *fd_ops_of(unsigned kind);
 /* The call in r, of which fd decides; passed on if it is not ours. */
 long fd_call(struct regs *r, struct thread *t, int fd);

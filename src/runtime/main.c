@@ -24,8 +24,10 @@
 #include "runtime/shields.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
+#include "runtime/sys/volume.h"
 #include "runtime/thread.h"
 #include "runtime/verified.h"
+#include "runtime/volumes.h"
 #include "wire/las_client.h"
 
 #define EXIT_RUNTIME 125 /* the runtime itself failed: usage, attestation, configuration */
@@ -40,6 +42,7 @@ extern const char __executable_start[], etext[], _end[];
 struct options {
 	struct attest_options attest;
 	char **program; /* PROGRAM ARG… */
+	int volumes; /* --volumes: descriptor of the list, -1: none */
 	char **code; /* --code FILE…, NULL-terminated */
 	size_t code_count;
 };
@@ -60,6 +63,7 @@ static const char usage_text[] =
 	"  --cas-key KEYHASH  the key CAS must have\n"
 	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
 	"  --config-id ID     SESSION/SERVICE of the policy\n"
+	"  --volumes FD       encrypted volumes, listed in a sealed memory file (`scone run --volume`)\n"
 	"  --code FILE        a further file to measure and admit: a plugin, a program to be executed "
 	"(repeatable)\n"
 	"  --help, --version\n"
@@ -77,12 +81,14 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 {
 	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
 		{"cas-key", required_argument, NULL, 'k'}, {"las", required_argument, NULL, 'l'},
-		{"config-id", required_argument, NULL, 'i'}, {"code", required_argument, NULL, 'm'},
+		{"config-id", required_argument, NULL, 'i'}, {"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
+	char *end;
 	int opt;
 
 	*ret_status = EXIT_RUNTIME;
+	o->volumes = -1;
 	o->attest.las = LAS_DEFAULT_ADDR;
 	while ((opt = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
 		switch (opt) {
@@ -99,6 +105,12 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 			break;
 		case 'i':
 			o->attest.config_id = optarg;
+			break;
+		case 'v':
+			o->volumes = (int)strtol(optarg, &end, 10);
+			if (*end || end == optarg || o->volumes < 3)
+				return log_error("--volumes %s: the number of a descriptor is wanted", optarg),
+				       -1;
 			break;
 		case 'm':
 			if (launch_push(&o->code, &o->code_count, optarg))
@@ -123,6 +135,11 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 	if (o->attest.config_id && (!o->attest.cas || !o->attest.has_cas_key))
 		return log_error("--config-id %s needs --cas and --cas-key: a CAS whose key is not known "
 				 "cannot be trusted",
+			       o->attest.config_id),
+		       -1;
+	if (o->attest.config_id && o->volumes >= 0)
+		return log_error("--volumes with --config-id %s: an attested service takes no volume of the "
+				 "host's choice",
 			       o->attest.config_id),
 		       -1;
 	return 0;
@@ -217,8 +234,11 @@ static int launch_named(const struct options *o, char **env, struct launch *l, i
 static int launch_plain(const struct options *o, char **env, struct launch *l, int *ret_status)
 {
 	uint64_t all = SIGSET_ALL;
+	struct error err = {0};
 	int rc;
 
+	if (o->volumes >= 0 && volumes_start(&process, o->volumes, &err))
+		return fail(&err, -1);
 	if (launch_named(o, env, l, ret_status))
 		return -1;
 	rc = shields_init(&process, NULL);
@@ -335,6 +355,7 @@ static int enter(struct launch *l, const struct host_start *host)
 	host_call2(SYS_set_robust_list, 0, 24);
 	environ = (char *[]){NULL}; /* the strings are the program's from here on */
 	signal_apply_mask(&t);
+	runtime.threads_started = true;
 	scone_enter(&t);
 	return EXIT_RUNTIME;
 }
@@ -358,6 +379,8 @@ static int start(int argc, const struct host_start *host)
 
 	log_init("scone-runtime");
 	know_self();
+	fd_ops_set(FD_VOLUME, &fd_ops_volume);
+	fd_ops_set(FD_HIDDEN, &fd_ops_hidden);
 	if (state >= 0) {
 		if (launch_read_state(state, &l, &process, &err) || (runtime.attested && attest_harden(&err)))
 			return fail(&err, EXIT_RUNTIME);

@@ -29,7 +29,7 @@ struct place place_of_inode(struct thread *t, uint64_t dev, uint64_t ino)
 {
 	int id;
 
-	if (!t->proc->path_rules)
+	if (!shields_files())
 		return host;
 	id = injected_find_inode(shields_files(), dev, ino);
 	if (id < 0) {
@@ -192,7 +192,7 @@ struct place place_named(struct thread *t, int dirfd, const char *path, unsigned
 		if (p.kind != PLACE_HOST)
 			return p;
 	}
-	if (!t->proc->path_rules)
+	if (!shields_files())
 		return host;
 	if (!injected_has_name(shields_files(), last, strlen(last)) && !proc_name(last))
 		return host;
@@ -229,7 +229,7 @@ struct place place_of_dangling(struct thread *t, int dirfd, const char *path)
 	char cur[PLACE_PATH_MAX];
 	size_t n = strlen(path);
 
-	if (!t->proc->path_rules || n >= sizeof(cur))
+	if (!shields_files() || n >= sizeof(cur))
 		return host;
 	memcpy(cur, path, n + 1);
 	for (int i = 0; i < LINKS_MAX && follow(&dirfd, cur); i++) {
@@ -293,7 +293,7 @@ struct place place_find(struct thread *t, int dirfd, const char *path, unsigned 
 	struct stat st;
 	long ret;
 
-	if (p.kind != PLACE_HOST || !t->proc->path_rules || !*path)
+	if (p.kind != PLACE_HOST || !shields_files() || !*path)
 		return p;
 	ret = host_call4(SYS_newfstatat, dirfd, (long)path, (long)&st,
 		AT_NO_AUTOMOUNT | (nofollow ? AT_SYMLINK_NOFOLLOW : 0));

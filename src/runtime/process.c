@@ -19,6 +19,7 @@
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
 #include "runtime/thread.h"
+#include "runtime/volumes.h"
 
 #define VFORK_STACK (1024 * 1024)
 #define VFORK_STACK_TOLD 65536 /* of it, to the kernel, which only adds */
@@ -104,12 +105,18 @@ static long host_fork(const struct clone_request *q)
 long process_fork(const struct clone_request *q, struct regs *r, struct thread *t)
 {
 	uint64_t none = SIGSET_ALL & ~SIGSET_SYNC;
+	uint32_t slot = 0;
 	long pid;
+	int rc;
 
 	if ((q->flags & CLONE_FILES) && t->proc->fd_bits)
 		return -EINVAL; /* what one closes would stay a placeholder to the other */
 	host_sigmask(SIG_SETMASK, &none, NULL);
-	shields_lock();
+	rc = volumes_fork_prepare(t->proc, &slot);
+	if (rc) {
+		signal_apply_mask(t);
+		return rc;
+	}
 	code_lock();
 	loader_lock();
 	signal_lock(t->proc);
@@ -118,6 +125,10 @@ long process_fork(const struct clone_request *q, struct regs *r, struct thread *
 	loader_unlock();
 	code_unlock();
 	shields_unlock();
+	if (pid == 0)
+		volumes_fork_child(t->proc, slot);
+	else
+		volumes_fork_parent(t->proc, slot, pid < 0);
 	if (pid == 0) {
 		child_setup(q, r, t);
 		if (thread_arm())
@@ -190,6 +201,7 @@ void scone_vfork_child(struct thread *t)
 	t->proc->pid = (int)host_call0(SYS_getpid);
 	if (thread_adopt(t))
 		host_call1(SYS_exit_group, 127);
+	volumes_born(t->proc);
 	if (((struct vfork_area *)t)->clear_handlers)
 		signal_clear_handlers(t->proc);
 	if (((struct vfork_area *)t)->told_tid)
@@ -218,8 +230,10 @@ static long host_vfork(const struct clone_request *q, struct vfork_area *a)
 }
 
 /* The child uses nothing of it any more. Its threads, if it made any, may: they keep it. */
-static void release(struct vfork_area *a)
+static void release(struct vfork_area *a, long child)
 {
+	if (child < 0)
+		shields_cancel(&a->process);
 	if (a->process.launching) {
 		a->process.launching->by_fd = false; /* that descriptor was the child's */
 		launch_free(a->process.launching);
@@ -240,7 +254,7 @@ long process_vfork(const struct clone_request *q, struct regs *r, struct thread 
 		return -ENOMEM;
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	child = host_vfork(q, a);
-	release(a);
+	release(a, child);
 	signal_apply_mask(t);
 	return child;
 }
@@ -298,7 +312,7 @@ static void *lender_main(void *arg)
 		await_end(&alive);
 		clear_child_tid(a->thread.clear_tid);
 	}
-	release(a);
+	release(a, child);
 	host_sigmask(SIG_SETMASK, &all, NULL);
 	host_call2(SYS_sigaltstack, (long)&off, 0);
 	return NULL;
@@ -322,7 +336,7 @@ long process_beside(const struct clone_request *q, struct regs *r, struct thread
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	rc = thread_start_host(lender_main, &l);
 	if (rc)
-		release(l.area);
+		release(l.area, rc);
 	while (!rc && !__atomic_load_n(&l.done, __ATOMIC_ACQUIRE))
 		host_futex_wait(&l.done, 0);
 	signal_apply_mask(t);

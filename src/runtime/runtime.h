@@ -96,6 +96,7 @@ struct process {
 	/* Descriptors that a shield serves: bit set means the slow handler looks. One bit per descriptor below FD_TRACK_MAX. */
 	uint64_t *fd_bits; /* NULL while there are none */
 	bool path_rules; /* some path is served by a shield: every path call takes the slow way */
+	struct process_volumes *volumes; /* NULL: there are none; runtime/volumes.h */
 	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
 	struct launch *launching; /* of a vfork child in execve: its memory is the parent's, who frees it */
 	bool has_threads; /* of a child that shares its parent's memory: it made some */
@@ -110,9 +111,11 @@ struct process {
 struct runtime {
 	char *program; /* absolute path that /proc/self/exe answers */
 	bool attested; /* configuration came from CAS: secrets may be in memory */
+	bool threads_started; /* the program runs: thread_self() answers */
 	bool stats; /* SCONE_LOG=debug: counters at exit */
 	uint64_t text_start, text_end; /* the runtime's code: where system calls are allowed */
 	uint64_t image_start, image_end;
+	uint64_t arena_start, arena_end; /* of volumes (runtime/volumes.h); 0: none */
 	uint64_t xsave_mask;
 	uint32_t xsave_size;
 };

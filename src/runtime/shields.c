@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "host/secret_arena.h"
 #include "runtime/fd.h"
+#include "runtime/volumes.h"
 
 #define MAGIC 0x53484c31u /* "SHL1" */
 
@@ -53,15 +54,18 @@ int shields_init(struct process *p, struct injected_table *t)
 
 int shields_encode(struct process *p, struct buf *out)
 {
+	int ret;
+
 	shields_lock();
 	buf_put_u32be(out, MAGIC);
+	ret = volumes_encode(p, out);
 	if (files)
 		injected_encode(files, out);
 	else
 		buf_put_u32be(out, 0);
 	fd_encode(p, out);
 	shields_unlock();
-	return out->failed ? -ENOMEM : 0;
+	return ret ? ret : out->failed ? -ENOMEM : 0;
 }
 
 int shields_decode(struct process *p, struct rd *in)
@@ -72,6 +76,9 @@ int shields_decode(struct process *p, struct rd *in)
 
 	if (rd_u32be(in) != MAGIC)
 		return -EBADMSG;
+	ret = volumes_decode(p, in);
+	if (ret < 0)
+		return ret;
 	ret = injected_decode(in, &shields_memory, &t);
 	if (ret < 0)
 		return ret;
@@ -79,6 +86,8 @@ int shields_decode(struct process *p, struct rd *in)
 	ret = shields_init(p, t);
 	if (ret == 0)
 		ret = fd_decode(p, in, count);
+	if (ret == 0)
+		volumes_exec_done(p);
 	return ret;
 }
 
@@ -88,13 +97,26 @@ int shields_clone(struct process *child, const struct process *parent)
 
 	shields_lock();
 	ret = fd_clone(child, parent);
+	if (ret == 0) {
+		ret = volumes_clone(child, parent);
+		if (ret < 0)
+			fd_free(child);
+	}
 	shields_unlock();
 	return ret;
+}
+
+void shields_cancel(struct process *child)
+{
+	shields_lock();
+	volumes_cancel(child);
+	shields_unlock();
 }
 
 void shields_drop(struct process *child)
 {
 	shields_lock();
+	volumes_drop(child);
 	fd_free(child);
 	shields_unlock();
 }

@@ -25,8 +25,9 @@ MUST_USE int shields_encode(struct process *p, struct buf *out);
 /* The reverse, in the process after exec. Reads its part of `in` and leaves the rest. -EBADMSG if it is malformed. */
 MUST_USE int shields_decode(struct process *p, struct rd *in);
 
-/* A private descriptor table for a child that shares its parent's memory; drop frees it. */
+/* A private descriptor table for a child that shares its parent's memory; drop frees it. cancel, before drop: the child never was. */
 MUST_USE int shields_clone(struct process *child, const struct process *parent);
+void shields_cancel(struct process *child);
 void shields_drop(struct process *child);
 
 /* Around fork; the child unlocks too. */

@@ -15,6 +15,7 @@
 #include "runtime/signal.h"
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
+#include "runtime/volumes.h"
 
 #define PR_SUD 59
 #define PR_SUD_ON 1
@@ -299,6 +300,8 @@ long sys_exit(struct regs *r, struct thread *t)
 		return HOST_ERESTART; /* taken from the process, perhaps: not to be lost with this thread */
 	if (t->is_leader && stats && !fd_has_company())
 		stats_print();
+	if (t->is_leader && t->proc->volumes && !fd_has_company())
+		volumes_exit(t->proc);
 	if (t->is_leader)
 		host_call1(SYS_exit,
 			(long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
+#include "runtime/volumes.h"
 
 #define PR_SET_DUMPABLE_OP 4
 #define PR_SET_MM_OP 35
@@ -67,6 +68,7 @@ long sys_exit_group(struct regs *r, struct thread *t)
 {
 	if (!t->is_vfork)
 		stats_print();
+	volumes_exit(t->proc);
 	return host_call1(SYS_exit_group, (long)r->rdi);
 }
 

@@ -9,9 +9,14 @@
 #include "runtime/fd_ops.h"
 #include "runtime/shields.h"
 
-static const struct fd_ops *const kinds[FD_KINDS] = {
+static const struct fd_ops *kinds[FD_KINDS] = {
 	[FD_INJECTED] = &fd_ops_injected,
 };
+
+void fd_ops_set(unsigned kind, const struct fd_ops *ops)
+{
+	kinds[kind] = ops;
+}
 
 const struct fd_ops *fd_ops_of(unsigned kind)
 {
@@ -65,28 +70,36 @@ static void leave(struct process *p, int fd)
 		fd_ops_of(copy.kind)->left(p, fd, &copy);
 }
 
-static int enter(struct process *p, int fd, const struct fd_entry *e)
+static int enter(struct process *p, int fd, int from, const struct fd_entry *e)
 {
 	int ret = fd_reserve(p, fd);
 
 	if (ret == 0 && fd_ops_of(e->kind)->entered)
-		ret = fd_ops_of(e->kind)->entered(p, fd, e);
+		ret = fd_ops_of(e->kind)->entered(p, fd, from, e);
 	if (ret == 0)
 		fd_set_entry(p, fd, e);
 	return ret;
+}
+
+static bool hidden(const struct process *p, uint64_t fd)
+{
+	return fd_load(p, fd).kind == FD_HIDDEN;
 }
 
 static long dup_locked(struct regs *r, struct thread *t)
 {
 	const struct fd_entry *e = fd_get(t->proc, (int)r->rdi);
 	struct fd_entry copy;
-	long fd = host_call3((long)r->nr, (long)r->rdi, (long)r->rsi, (long)r->rdx);
+	long fd;
 	int ret;
 
+	if (hidden(t->proc, r->rdi))
+		return -EBADF;
+	fd = host_call3((long)r->nr, (long)r->rdi, (long)r->rsi, (long)r->rdx);
 	if (!e || host_failed(fd))
 		return fd;
 	copy = *e;
-	ret = enter(t->proc, (int)fd, &copy);
+	ret = enter(t->proc, (int)fd, (int)r->rdi, &copy);
 	if (ret < 0) {
 		host_close((int)fd);
 		return ret;
@@ -118,6 +131,8 @@ static long dup_onto(struct regs *r, struct thread *t)
 	int to = (int)r->rsi, entered;
 	long ret;
 
+	if (hidden(t->proc, r->rdi) || hidden(t->proc, r->rsi))
+		return -EBADF;
 	if (e) {
 		copy = *e;
 		if (fd_reserve(t->proc, to) < 0)
@@ -129,7 +144,7 @@ static long dup_onto(struct regs *r, struct thread *t)
 	leave(t->proc, to);
 	if (copy.kind == FD_NONE)
 		return ret;
-	entered = enter(t->proc, to, &copy);
+	entered = enter(t->proc, to, (int)r->rdi, &copy);
 	if (entered < 0) {
 		host_close(to);
 		return entered;
@@ -155,10 +170,31 @@ long sys_dup2(struct regs *r, struct thread *t)
  * of the program may come between, so the host call is not an interruptible one. */
 long sys_close(struct regs *r, struct thread *t)
 {
+	if (hidden(t->proc, r->rdi))
+		return -EBADF;
 	shields_lock();
 	leave(t->proc, (int)r->rdi);
 	shields_unlock();
 	return host_close((int)r->rdi);
+}
+
+/* From first to last, around what is hidden. */
+static long close_between(const struct process *p, uint32_t first, uint32_t last, uint32_t flags)
+{
+	uint32_t end = fd_end(p);
+	long ret;
+
+	for (uint32_t fd = first; fd <= last && fd < end; fd++) {
+		if (!hidden(p, fd))
+			continue;
+		ret = fd > first ? host_call3(SYS_close_range, first, fd - 1, flags) : 0;
+		if (ret)
+			return ret;
+		first = fd + 1;
+		if (fd == last)
+			return 0;
+	}
+	return host_call3(SYS_close_range, first, last, flags);
 }
 
 long sys_close_range(struct regs *r, struct thread *t)
@@ -171,8 +207,9 @@ long sys_close_range(struct regs *r, struct thread *t)
 	if (closes) {
 		shields_lock();
 		for (uint32_t fd = first; fd <= last && fd < fd_end(t->proc); fd++)
-			leave(t->proc, (int)fd);
+			if (!hidden(t->proc, fd))
+				leave(t->proc, (int)fd);
 		shields_unlock();
 	}
-	return host_call3(SYS_close_range, first, last, flags);
+	return close_between(t->proc, first, last, flags);
 }

@@ -39,7 +39,7 @@ long sys_statfs(struct regs *r, struct thread *t)
 	char path[PLACE_PATH_MAX];
 	struct place p;
 
-	if (!t->proc->path_rules || !take_path(path, r->rdi))
+	if (!shields_files() || !take_path(path, r->rdi))
 		return pass(r);
 	p = place_find(t, AT_FDCWD, path, 0);
 	return in_memory_only(&p) ? user_copy((void *)r->rsi, &fs, sizeof(fs)) : pass(r);
@@ -52,7 +52,7 @@ long sys_name_to_handle_at(struct regs *r, struct thread *t)
 	char path[PLACE_PATH_MAX];
 	struct place p;
 
-	if (!t->proc->path_rules || !take_path(path, r->rsi))
+	if (!shields_files() || !take_path(path, r->rsi))
 		return pass(r);
 	p = place_find(t, (int)r->rdi, path, flags);
 	if (p.kind == PLACE_FILE && (!*path || p.link || in_memory_only(&p)))

@@ -9,12 +9,15 @@
 #include "runtime/loader.h"
 #include "runtime/sys/table.h"
 #include "runtime/verified.h"
+#include "runtime/volume_maps.h"
+#include "runtime/volumes.h"
 #include "runtime/x86_64/rewrite.h"
 
-/* The runtime's image, and the trampolines that rewritten code jumps to, are not the program's to change. */
+/* The runtime's image, the arena of volumes, and the trampolines that rewritten code jumps to, are not the program's to change. */
 static bool hits_runtime(uint64_t addr, uint64_t len)
 {
 	return (addr < runtime.image_end && addr + len > runtime.image_start) ||
+	       (addr < runtime.arena_end && addr + len > runtime.arena_start) ||
 	       rewrite_owns((void *)addr, len);
 }
 
@@ -29,10 +32,18 @@ long sys_mmap_fast(struct regs *r, struct thread *t)
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
 		if (hits_runtime(addr, len))
 			return flags & MAP_FIXED_NOREPLACE ? -EEXIST : -ENOMEM;
-		if (code_overlaps(addr, len))
+		if (code_overlaps(addr, len) || volume_maps_overlap(addr, len))
 			return SYS_GO_SLOW;
 	}
 	return scone_safe_call(SYS_mmap, r);
+}
+
+/* Shared mappings of files of volumes in [rdi, rdi + rsi) are about to go. */
+static void forget_shared(const struct regs *r, struct thread *t)
+{
+	volumes_enter(t);
+	volume_maps_cut(volumes_caller(t), r->rdi, r->rsi);
+	volumes_leave(t);
 }
 
 long sys_mmap(struct regs *r, struct thread *t)
@@ -42,6 +53,8 @@ long sys_mmap(struct regs *r, struct thread *t)
 
 	if ((flags & MAP_FIXED) && code_overlaps(r->rdi, r->rsi))
 		code_forget(r->rdi, r->rsi);
+	if ((flags & MAP_FIXED) && volume_maps_overlap(r->rdi, r->rsi))
+		forget_shared(r, t);
 	if (file && fd_is_shielded(t->proc, r->r8))
 		return fd_call(r, t, (int)r->r8);
 	if (file && (flags & MAP_TYPE) == MAP_PRIVATE)
@@ -59,14 +72,17 @@ long sys_munmap_fast(struct regs *r, struct thread *t)
 {
 	if (hits_runtime(r->rdi, r->rsi))
 		return -EINVAL;
-	if (code_overlaps(r->rdi, r->rsi))
+	if (code_overlaps(r->rdi, r->rsi) || volume_maps_overlap(r->rdi, r->rsi))
 		return SYS_GO_SLOW;
 	return scone_safe_call(SYS_munmap, r);
 }
 
 long sys_munmap(struct regs *r, struct thread *t)
 {
-	code_forget(r->rdi, r->rsi);
+	if (volume_maps_overlap(r->rdi, r->rsi) && r->rdi % 4096 == 0 && r->rsi)
+		forget_shared(r, t);
+	if (code_overlaps(r->rdi, r->rsi))
+		code_forget(r->rdi, r->rsi);
 	return scone_safe_call(SYS_munmap, r);
 }
 
@@ -86,6 +102,8 @@ long sys_mprotect_fast(struct regs *r, struct thread *t)
 {
 	if (hits_runtime(r->rdi, r->rsi))
 		return -EACCES;
+	if ((r->rdx & PROT_WRITE) && volume_maps_overlap(r->rdi, r->rsi))
+		return SYS_GO_SLOW;
 	if (runtime.attested && (touches_code(r) || settles(r, t)))
 		return SYS_GO_SLOW;
 	return scone_safe_call((long)r->nr, r);
@@ -96,6 +114,11 @@ long sys_mprotect(struct regs *r, struct thread *t)
 {
 	int rc = 0;
 
+	if ((r->rdx & PROT_WRITE) && volume_maps_overlap(r->rdi, r->rsi) &&
+		volume_maps_read_only(r->rdi, r->rsi))
+		return -EACCES;
+	if (!runtime.attested)
+		return scone_safe_call((long)r->nr, r);
 	if (settles(r, t))
 		verified_settle();
 	if (!touches_code(r))
@@ -111,7 +134,8 @@ long sys_mremap_fast(struct regs *r, struct thread *t)
 
 	if (hits_runtime(r->rdi, r->rsi) || (fixed && hits_runtime(r->r8, r->rdx)))
 		return -EFAULT;
-	if (code_overlaps(r->rdi, r->rsi) || (fixed && code_overlaps(r->r8, r->rdx)))
+	if (code_overlaps(r->rdi, r->rsi) || (fixed && code_overlaps(r->r8, r->rdx)) ||
+		volume_maps_overlap(r->rdi, r->rsi) || (fixed && volume_maps_overlap(r->r8, r->rdx)))
 		return SYS_GO_SLOW;
 	return scone_safe_call(SYS_mremap, r);
 }
@@ -119,8 +143,20 @@ long sys_mremap_fast(struct regs *r, struct thread *t)
 /* Moved code is code no more: where it lands it stays as executable as it was, but may not become so again. */
 long sys_mremap(struct regs *r, struct thread *t)
 {
-	long at = scone_safe_call(SYS_mremap, r);
+	bool shared = volume_maps_overlap(r->rdi, r->rsi);
+	long at;
 
+	if ((r->r10 & MREMAP_FIXED) && volume_maps_overlap(r->r8, r->rdx)) {
+		struct regs target = {.rdi = r->r8, .rsi = r->rdx};
+
+		forget_shared(&target, t);
+	}
+	at = scone_safe_call(SYS_mremap, r);
+	if (!host_failed(at) && shared && r->rsi) {
+		volumes_enter(t);
+		volume_maps_moved(volumes_caller(t), r->rdi, r->rsi, (uint64_t)at, r->rdx);
+		volumes_leave(t);
+	}
 	if (!host_failed(at) && ((uint64_t)at != r->rdi || r->rdx < r->rsi)) {
 		code_forget(r->rdi, r->rsi);
 		code_forget((uint64_t)at, r->rdx);
@@ -139,6 +175,24 @@ long sys_madvise_fast(struct regs *r, struct thread *t)
 	if (drops && code_overlaps(r->rdi, r->rsi))
 		return 0;
 	return scone_safe_call(SYS_madvise, r);
+}
+
+long sys_msync_fast(struct regs *r, struct thread *t)
+{
+	return volume_maps_overlap(r->rdi, r->rsi) ? SYS_GO_SLOW : scone_safe_call(SYS_msync, r);
+}
+
+/* The kernel first: it judges the arguments. */
+long sys_msync(struct regs *r, struct thread *t)
+{
+	long rc = scone_safe_call(SYS_msync, r);
+
+	if (rc || !(r->rdx & MS_SYNC))
+		return rc;
+	volumes_enter(t);
+	rc = volume_maps_sync(volumes_caller(t), r->rdi, r->rsi, true);
+	volumes_leave(t);
+	return rc;
 }
 
 long sys_shmat_fast(struct regs *r, struct thread *t)

@@ -26,7 +26,7 @@ static int named(struct thread *t, int dirfd, uint64_t user, unsigned flags)
 	char path[PLACE_PATH_MAX];
 	struct place p;
 
-	if (!t->proc->path_rules || user_string(path, user, sizeof(path)) < 0)
+	if (!shields_files() || user_string(path, user, sizeof(path)) < 0)
 		return -1;
 	p = place_named(t, dirfd, path, flags);
 	return p.kind == PLACE_FILE ? (int)p.id : -1;
@@ -38,7 +38,7 @@ static int memory_only(struct thread *t, int dirfd, uint64_t user, unsigned flag
 	char path[PLACE_PATH_MAX];
 	struct place p;
 
-	if (!t->proc->path_rules || user_string(path, user, sizeof(path)) < 0)
+	if (!shields_files() || user_string(path, user, sizeof(path)) < 0)
 		return -1;
 	p = place_find(t, dirfd, path, flags);
 	return p.kind == PLACE_FILE && !injected_get(shields_files(), p.id)->info.from_host ? (int)p.id : -1;

@@ -57,6 +57,8 @@ long sys_mprotect(struct regs *r, struct thread *t);
 long sys_mremap_fast(struct regs *r, struct thread *t);
 long sys_mremap(struct regs *r, struct thread *t);
 long sys_madvise_fast(struct regs *r, struct thread *t);
+long sys_msync_fast(struct regs *r, struct thread *t);
+long sys_msync(struct regs *r, struct thread *t);
 long sys_shmat_fast(struct regs *r, struct thread *t);
 long sys_shmat(struct regs *r, struct thread *t);
 long sys_brk(struct regs *r, struct thread *t);
@@ -148,6 +150,12 @@ long sys_dup(struct regs *r, struct thread *t);
 long sys_dup2(struct regs *r, struct thread *t); /* and dup3 */
 long sys_close(struct regs *r, struct thread *t);
 long sys_close_range(struct regs *r, struct thread *t);
+
+/* volume_fd.c. pass: for calls that volume_path_call sees first. */
+long sys_pass(struct regs *r, struct thread *t);
+long sys_credentials(struct regs *r, struct thread *t);
+long sys_umask(struct regs *r, struct thread *t);
+long sys_sync(struct regs *r, struct thread *t);
 
 /* descriptor.c: descriptors that come or go past open, dup and close; input and output without waiting. */
 long sys_recvmsg(struct regs *r, struct thread *t);

@@ -5,6 +5,7 @@
 #include "runtime/rewrite_hooks.h"
 #include "runtime/runtime.h"
 #include "runtime/sys/table.h"
+#include "runtime/sys/volume.h"
 
 uint8_t scone_lean[65536];
 
@@ -80,5 +81,7 @@ int scone_dispatch(struct regs *r, struct thread *t)
 
 void scone_dispatch_slow(struct regs *r, struct thread *t)
 {
-	finish(r, sys_table[r->nr].slow(r, t));
+	long ret = t->proc->volumes ? volume_path_call(r, t) : VOLUME_NOT_OURS;
+
+	finish(r, ret == VOLUME_NOT_OURS ? sys_table[r->nr].slow(r, t) : ret);
 }

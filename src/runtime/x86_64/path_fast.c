@@ -30,6 +30,8 @@ static bool only_descriptor(const struct regs *r, const struct process *p)
 
 	if (r->nr != SYS_newfstatat && r->nr != SYS_statx)
 		return false;
+	if ((int)r->rdi == AT_FDCWD && p->volumes)
+		return false; /* it may be a directory of a volume */
 	return user_copy(&first, (const void *)r->rsi, 1) == 0 && !first && !fd_is_shielded(p, r->rdi);
 }
 

@@ -1,0 +1,37 @@
+/*
+ * volume: system calls on encrypted volumes. volume_path_call comes before the handlers of the table for calls that name files; what has a
+ * descriptor comes by fd_ops_volume.
+ */
+#ifndef SCONE_RUNTIME_SYS_VOLUME_H
+#define SCONE_RUNTIME_SYS_VOLUME_H
+
+#include "runtime/fd_ops.h"
+#include "runtime/vpath.h"
+
+#define VOLUME_NOT_OURS (1L << 61) /* answer: the table's handler is to do it */
+
+/* volume_path.c. For every slow call of a process with volumes; numbers that name no file are not ours. */
+long volume_path_call(struct regs *r, struct thread *t);
+
+/* volume_name.c: what is done to a place that a path led to. c: who calls. In vfs. */
+long vplace_open(struct thread *t, const struct vfs_place *p, uint32_t flags, uint32_t mode);
+long vplace_open_root(struct thread *t, uint32_t mount, uint32_t flags);
+long vplace_stat_out(struct thread *t, const struct vfs_place *p, uint64_t user);
+long vplace_statx_out(struct thread *t, const struct vfs_place *p, uint64_t user);
+long vplace_statfs_out(struct thread *t, uint32_t mount, uint64_t user);
+long vplace_chdir(struct thread *t, const struct vfs_place *p);
+void vplace_chdir_host(struct thread *t); /* the host's working directory counts again */
+long vplace_xattr(struct thread *t, const struct vfs_place *p, const struct regs *r);
+
+/* volume_io.c */
+long volume_read_call(struct regs *r, struct thread *t, const struct fd_entry *e);
+long volume_write_call(struct regs *r, struct thread *t, const struct fd_entry *e);
+/* sendfile, copy_file_range, splice. Not in vfs. */
+long volume_copy_call(struct regs *r, struct thread *t, const struct fd_entry *e);
+
+/* volume_map.c; not in vfs */
+long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e);
+
+extern const struct fd_ops fd_ops_volume, fd_ops_hidden;
+
+#endif
