@@ -1,5 +1,6 @@
 #include <string.h>
 #include "cas/api.h"
+#include "cas/replicas.h"
 #include "core/log.h"
 #include "wire/volume_message.h"
 
@@ -25,6 +26,7 @@ static const struct route routes[] = {
 		"GET, DELETE"},
 	{API_VALUES, true, {{"GET", false, api_values}}, "GET"},
 	{"/v1/attest/nonce", false, {{"POST", true, api_attest_nonce}}, "POST"},
+	{REPLICA_PATH, false, {{"POST", true, api_replica}}, "POST"},
 	{"/v1/attest", false, {{"POST", true, api_attest_attest}}, "POST"},
 	{VOLUME_OPEN_PATH, false, {{"POST", true, api_volumes_open}}, "POST"},
 	{VOLUME_UPDATE_PATH, false, {{"POST", true, api_volumes_update}}, "POST"},

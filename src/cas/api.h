@@ -15,6 +15,9 @@
 #include "policy/diag.h"
 #include "tee/tee.h"
 
+struct state;
+struct replica_platforms;
+
 struct cas {
 	struct sealed_store *store;
 	struct audit *audit;
@@ -23,6 +26,8 @@ struct cas {
 	struct metrics *metrics;
 	const struct error *unavailable; /* why the store does not answer; NULL: it does */
 	const struct tee_ops *tee;
+	const struct state *state; /* for replicas.h */
+	const struct replica_platforms *replica_platforms;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
 	uint8_t platform_key[PLATFORM_NONCE_KEY_LEN];

@@ -240,7 +240,7 @@ static enum step do_head(struct conn *c)
 	struct http_refusal refusal = {0};
 	char text[sizeof("a header over the limit of  bytes") + 16];
 
-	c->head_len = http_head_length((const char *)c->in.data, c->in.len);
+	c->head_len = http_request_length((const char *)c->in.data, c->in.len);
 	if (!c->head_len && c->in.len < HTTP_HEADER_MAX)
 		return conn_read(c, HTTP_HEADER_MAX - c->in.len);
 	if (!c->head_len || c->head_len > HTTP_HEADER_MAX) {
@@ -248,7 +248,8 @@ static enum step do_head(struct conn *c)
 		snprintf(text, sizeof(text), "a header over the limit of %d bytes", HTTP_HEADER_MAX);
 		return conn_refuse(c, 431, "LIMIT", text);
 	}
-	if (http_head_parse((const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
+	if (http_request_parse(
+		    (const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
 		return conn_refuse(c, refusal.status, refusal.code, refusal.text);
 	return begin_body(c);
 }

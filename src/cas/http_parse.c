@@ -5,7 +5,7 @@
 #include <strings.h>
 #include "cas/http_parse.h"
 
-size_t http_head_length(const char *p, size_t n)
+size_t http_request_length(const char *p, size_t n)
 {
 	const char *end = n < 4 ? NULL : memmem(p, n, "\r\n\r\n", 4);
 
@@ -176,7 +176,7 @@ static int parse_field(const char *p, size_t n, size_t body_max, struct http_hea
 	return 0;
 }
 
-int http_head_parse(
+int http_request_parse(
 	const char *p, size_t n, size_t body_max, struct http_head *ret, struct http_refusal *refusal)
 {
 	const char *end = p + n - 2; /* before the empty line */

@@ -33,10 +33,10 @@ struct http_refusal {
 };
 
 /* Length of the header at p with its empty line; 0 if it is not complete within n bytes. */
-size_t http_head_length(const char *p, size_t n);
+size_t http_request_length(const char *p, size_t n);
 
 /* Parse a complete header of n bytes. A body over body_max is a refusal with status 413. -1: *refusal is filled. */
-MUST_USE int http_head_parse(
+MUST_USE int http_request_parse(
 	const char *p, size_t n, size_t body_max, struct http_head *ret, struct http_refusal *refusal);
 
 /* Undo percent encoding: only of characters that stand for themselves in a path segment anyway; "%2F", "%00", bytes over 0x7e and

@@ -20,6 +20,7 @@
 #include "cas/metrics.h"
 #include "cas/nonce.h"
 #include "cas/options.h"
+#include "cas/replicas.h"
 #include "cas/state.h"
 #include "core/log.h"
 #include "core/secret.h"
@@ -38,6 +39,7 @@ struct service {
 	struct identity identity;
 	struct cas cas;
 	struct metrics metrics;
+	struct replica_platforms replica_platforms;
 	struct event_base *base;
 	struct http_server *http;
 	struct event *term, *interrupt, *grace;
@@ -176,13 +178,44 @@ static int start_http(struct service *s, struct error *err)
 	return http_server_new(s->base, &o, &s->http, err);
 }
 
+static int join(void *arg, struct tee *tee, uint8_t ret[SEALED_MASTER_LEN], struct error *err)
+{
+	const struct service *s = arg;
+	struct replica_join j = {
+		.address = s->o.join, .key = s->o.join_key, .platforms = s->replica_platforms};
+
+	log_info("asking the CAS at %s for the master key", s->o.join);
+	return replica_fetch(&j, tee, ret, err);
+}
+
+static int print_platform(struct service *s, struct error *err)
+{
+	struct state_place place = {.dir = s->o.dir, .tee = s->o.tee ? s->o.tee : find_tee(err)};
+	char text[KEY_HASH_TEXT_MAX];
+	uint8_t key[32];
+
+	if (!place.tee || state_open_tee(&s->state, &place, err) ||
+		s->state.tee->ops->platform(s->state.tee, key, err))
+		return EXIT_STATE;
+	key_hash_text(key, text);
+	puts(text);
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int open_service(struct service *s, struct error *err)
 {
 	const struct tee_ops *tee = s->o.tee ? s->o.tee : find_tee(err);
 	struct nonce_table *nonces = NULL;
+	struct state_place place = {.dir = s->o.dir,
+		.tee = tee,
+		.store = s->o.store,
+		.fetch_master = s->o.join ? join : NULL,
+		.arg = s};
 
-	if (!tee || state_open(&s->state, s->o.dir, tee, err) ||
-		identity_load(s->state.sealed, &s->identity, err) || nonce_table_new(&nonces, err))
+	s->replica_platforms =
+		(struct replica_platforms){s->o.replica_platforms, s->o.replica_platform_count};
+	if (!tee || state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
+		nonce_table_new(&nonces, err))
 		return -1;
 	s->cas = (struct cas){
 		.store = s->state.sealed,
@@ -190,6 +223,8 @@ static int open_service(struct service *s, struct error *err)
 		.identity = &s->identity,
 		.metrics = &s->metrics,
 		.tee = tee,
+		.state = &s->state,
+		.replica_platforms = &s->replica_platforms,
 		.sim_platforms = s->o.sim_platforms,
 		.sim_platform_count = s->o.sim_platform_count,
 		.platform_max_age = s->o.platform_max_age,
@@ -200,8 +235,7 @@ static int open_service(struct service *s, struct error *err)
 static int serve(struct service *s, struct error *err)
 {
 	warn_simulation(s);
-	if (audit_open(
-		    s->state.dir_fd, &s->identity, s->state.sealed, s->state.replica, s->o.new_audit_log,
+	if (audit_open(s->state.dir_fd, &s->identity, s->state.sealed, s->state.replica, s->o.new_audit_log,
 		    &s->cas.audit, err))
 		return EXIT_STATE;
 	if (start_events(s, err))
@@ -258,6 +292,8 @@ static int run(struct service *s, int argc, char **argv, struct error *err)
 	}
 	if (harden(err))
 		return EXIT_FAILURE;
+	if (s->o.print_platform)
+		return print_platform(s, err);
 	if (open_service(s, err))
 		return EXIT_STATE;
 	if (!s->o.print_key)

@@ -8,7 +8,7 @@
 
 #define DEFAULT_DIR "/var/lib/openscone/cas"
 #define DEFAULT_LISTEN "127.0.0.1:8081"
-#define SIM_PLATFORMS_MAX 1024
+#define PLATFORMS_MAX 1024
 
 const char options_help[] =
 	"Usage: scone-cas [OPTION]...\n"
@@ -22,6 +22,14 @@ const char options_help[] =
 	"                        (default: any simulated platform, with a warning)\n"
 	"  --platform-max-age SECONDS\n"
 	"                        how old a machine's evidence about its LAS may be (default 3600)\n"
+	"  --store WHERE         keep everything in an etcd cluster that several CAS share:\n"
+	"                        etcd://HOST:PORT,...[/PREFIX]?ca=FILE&cert=FILE&key=FILE\n"
+	"                        (default: a database in the state directory)\n"
+	"  --join ADDR[,ADDR]    at the first start: get the master key from a CAS of that store\n"
+	"  --join-key KEY        its key hash\n"
+	"  --replica-platform KEY\n"
+	"                        this platform may join, by key hash; may be given again\n"
+	"  --print-platform      print the key hash of this platform and exit\n"
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
@@ -48,6 +56,11 @@ enum {
 	O_TEE,
 	O_SIM,
 	O_MAX_AGE,
+	O_STORE,
+	O_JOIN,
+	O_JOIN_KEY,
+	O_REPLICA,
+	O_PLATFORM,
 	O_BODY,
 	O_CONNECTIONS,
 	O_TIMEOUT,
@@ -66,6 +79,11 @@ static const struct option long_options[] = {
 	{"tee", required_argument, NULL, O_TEE},
 	{"sim-platform", required_argument, NULL, O_SIM},
 	{"platform-max-age", required_argument, NULL, O_MAX_AGE},
+	{"store", required_argument, NULL, O_STORE},
+	{"join", required_argument, NULL, O_JOIN},
+	{"join-key", required_argument, NULL, O_JOIN_KEY},
+	{"replica-platform", required_argument, NULL, O_REPLICA},
+	{"print-platform", no_argument, NULL, O_PLATFORM},
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
@@ -93,20 +111,21 @@ static int parse_number(const char *name, const char *text, unsigned long min, u
 	return 0;
 }
 
-static int add_platform(struct options *o, const char *text, struct error *err)
+static int add_platform(
+	const char *option, uint8_t (**to)[32], size_t *count, const char *text, struct error *err)
 {
 	uint8_t key[KEY_HASH_LEN];
 	void *list;
 
 	if (key_hash_parse(text, strlen(text), key, err))
-		return error_wrap(err, "--sim-platform %.80s", text);
-	if (o->sim_platform_count == SIM_PLATFORMS_MAX)
-		return error_set(err, ERR_INPUT, "--sim-platform more than %d times", SIM_PLATFORMS_MAX);
-	list = reallocarray(o->sim_platforms, o->sim_platform_count + 1, sizeof(*o->sim_platforms));
+		return error_wrap(err, "--%s %.80s", option, text);
+	if (*count == PLATFORMS_MAX)
+		return error_set(err, ERR_INPUT, "--%s more than %d times", option, PLATFORMS_MAX);
+	list = reallocarray(*to, *count + 1, sizeof(**to));
 	if (!list)
 		return error_set(err, ERR_NOMEM, "out of memory");
-	o->sim_platforms = list;
-	memcpy(o->sim_platforms[o->sim_platform_count++], key, sizeof(key));
+	*to = list;
+	memcpy((*to)[(*count)++], key, sizeof(key));
 	return 0;
 }
 
@@ -139,11 +158,26 @@ static int set_option(struct options *o, int option, const char *value, struct e
 	case O_TEE:
 		return set_tee(o, value, err);
 	case O_SIM:
-		return add_platform(o, value, err);
+		return add_platform("sim-platform", &o->sim_platforms, &o->sim_platform_count, value, err);
 	case O_MAX_AGE:
 		if (parse_number("platform-max-age", value, 1, 30 * 86400, &v, err))
 			return -1;
 		o->platform_max_age = (unsigned)v;
+		return 0;
+	case O_STORE:
+		o->store = value;
+		return 0;
+	case O_JOIN:
+		o->join = value;
+		return 0;
+	case O_JOIN_KEY:
+		o->has_join_key = !key_hash_parse(value, strlen(value), o->join_key, err);
+		return o->has_join_key ? 0 : error_wrap(err, "--join-key %.80s", value);
+	case O_REPLICA:
+		return add_platform(
+			"replica-platform", &o->replica_platforms, &o->replica_platform_count, value, err);
+	case O_PLATFORM:
+		o->print_platform = true;
 		return 0;
 	case O_BODY:
 		if (parse_number("max-body", value, 1024, 64 * 1024 * 1024, &v, err))
@@ -191,8 +225,8 @@ static const struct option *option_named(const char *name)
 
 static bool only_on_command_line(int option)
 {
-	return option == O_CONFIG || option == O_CHECK || option == O_KEY || option == O_HELP ||
-	       option == O_VERSION || option == O_NEW_AUDIT;
+	return option == O_CONFIG || option == O_CHECK || option == O_KEY || option == O_PLATFORM ||
+	       option == O_HELP || option == O_VERSION || option == O_NEW_AUDIT;
 }
 
 static int apply_setting(struct options *o, const struct option_setting *s, struct error *err)
@@ -255,6 +289,8 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 		if (set_option(o, option, optarg, err))
 			return -1;
 	}
+	if ((o->join || o->has_join_key) && !(o->store && o->join && o->has_join_key))
+		return error_set(err, ERR_INPUT, "--join, --join-key and --store are given together");
 	if (optind < argc)
 		return error_set(err, ERR_INPUT, "\"%.64s\" is not an option of scone-cas", argv[optind]);
 	return 0;
@@ -264,5 +300,7 @@ void options_free(struct options *o)
 {
 	free(o->sim_platforms);
 	o->sim_platforms = NULL;
+	free(o->replica_platforms);
+	o->replica_platforms = NULL;
 	options_file_free(&o->file);
 }

@@ -17,6 +17,11 @@ struct options {
 	const struct tee_ops *tee; /* NULL: the best that works here */
 	uint8_t (*sim_platforms)[32]; /* owned */
 	size_t sim_platform_count;
+	const char *store, *join; /* or NULL */
+	uint8_t join_key[32];
+	bool has_join_key, print_platform;
+	uint8_t (*replica_platforms)[32]; /* owned */
+	size_t replica_platform_count;
 	size_t max_body;
 	unsigned platform_max_age; /* seconds */
 	unsigned max_connections, timeout;

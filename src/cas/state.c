@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cas/state.h"
+#include "core/encode.h"
 #include "core/secret.h"
 #include "crypto/hash.h"
 #include "tee/keyfile.h"
@@ -15,6 +16,9 @@
 #define MASTER_FILE "master.sealed"
 #define MASTER_LABEL "cas-master-key"
 #define MASTER_FILE_MAX 65536
+#define REPLICA_FILE "replica"
+#define REPLICA_LEN 16
+#define FOUNDING_FILE "founding"
 #define DB_FILE "cas.db"
 #define DB_NEW "cas.db.new"
 
@@ -152,7 +156,7 @@ static int read_master_file(const struct state *s, struct buf *out, struct error
 			   : 0;
 }
 
-static int unseal_master(const struct state *s, struct buf *ret_master, struct error *err)
+int state_master(const struct state *s, struct buf *ret_master, struct error *err)
 {
 	struct buf sealed;
 	int rc;
@@ -250,20 +254,159 @@ static int prepare_files(struct state *s, struct error *err)
 	return first_start(s, err);
 }
 
-int state_open(struct state *s, const char *dir, const struct tee_ops *tee, struct error *err)
+/* --- a shared store --- */
+
+static int seal_master(struct state *s, const uint8_t master[SEALED_MASTER_LEN], struct error *err)
+{
+	struct buf sealed;
+	int rc;
+
+	buf_init(&sealed, MASTER_FILE_MAX);
+	rc = s->tee->ops->seal(s->tee, MASTER_LABEL, master, SEALED_MASTER_LEN, &sealed, err);
+	if (!rc)
+		rc = state_write_file(s->dir_fd, MASTER_FILE, sealed.data, sealed.len, 0600, err);
+	buf_free(&sealed);
+	return rc;
+}
+
+static int read_replica(struct state *s, struct error *err)
+{
+	uint8_t name[REPLICA_LEN];
+	char text[2 * REPLICA_LEN + 1] = "";
+	bool there;
+	int fd, rc;
+
+	if (file_exists(s, REPLICA_FILE, &there, err))
+		return -1;
+	if (!there) {
+		if (random_bytes(name, sizeof(name), err))
+			return -1;
+		hex_encode(name, sizeof(name), text);
+		if (state_write_file(s->dir_fd, REPLICA_FILE, text, strlen(text), 0600, err))
+			return -1;
+	} else {
+		fd = openat(s->dir_fd, REPLICA_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		rc = fd >= 0 && read(fd, text, sizeof(text)) == 2 * REPLICA_LEN ? 0 : -1;
+		if (fd >= 0)
+			close(fd);
+		text[2 * REPLICA_LEN] = '\0';
+		if (rc || hex_decode(text, 2 * REPLICA_LEN, name, sizeof(name)))
+			return error_set(err, ERR_INPUT, "%s/" REPLICA_FILE " is not %d hex digits", s->dir,
+				2 * REPLICA_LEN);
+	}
+	s->replica = strdup(text);
+	return s->replica ? 0 : error_set(err, ERR_NOMEM, "out of memory");
+}
+
+/* The first CAS of all. The key is sealed first: a store that nobody has the key of would be lost. */
+static int found(struct state *s, struct error *err)
+{
+	uint8_t master[SEALED_MASTER_LEN];
+	int rc = random_bytes(master, sizeof(master), err);
+
+	if (!rc)
+		rc = state_write_file(s->dir_fd, FOUNDING_FILE, "", 0, 0600, err);
+	if (!rc)
+		rc = seal_master(s, master, err);
+	secret_wipe(master, sizeof(master));
+	return rc;
+}
+
+static int get_master(struct state *s, const struct state_place *p, struct buf *ret, struct error *err)
+{
+	uint8_t master[SEALED_MASTER_LEN];
+	bool there, database;
+	int rc;
+
+	if (file_exists(s, MASTER_FILE, &there, err) || file_exists(s, DB_FILE, &database, err))
+		return -1;
+	if (database)
+		return error_set(err, ERR_INPUT,
+			"%s holds " DB_FILE ": it is the directory of a CAS with a store of its own", s->dir);
+	if (!there && p->fetch_master) {
+		rc = p->fetch_master(p->arg, s->tee, master, err);
+		if (!rc)
+			rc = seal_master(s, master, err);
+		secret_wipe(master, sizeof(master));
+		if (rc)
+			return -1;
+	} else if (!there && found(s, err)) {
+		return -1;
+	}
+	return state_master(s, ret, err);
+}
+
+static int count_one(
+	void *arg, const uint8_t *key, size_t klen, const void *value, size_t len, struct error *err)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* Make the store, unless that was done before a crash. Records of another key are another CAS'. */
+static int finish_founding(struct state *s, const uint8_t master[SEALED_MASTER_LEN], struct error *err)
+{
+	struct sealed_store *sealed = NULL;
+	bool any = false;
+
+	if (s->store->ops->each(s->store, count_one, &any, err) < 0)
+		return -1;
+	if (!any && sealed_store_create(s->store, master, &sealed, err))
+		return -1;
+	sealed_store_close(sealed);
+	sealed = NULL;
+	if (sealed_store_open(s->store, master, &sealed, err)) {
+		/* Nothing was made with this key: the next start may join. */
+		if (any && err && err->code == ERR_CRYPTO && !unlinkat(s->dir_fd, MASTER_FILE, 0))
+			unlinkat(s->dir_fd, FOUNDING_FILE, 0);
+		return error_wrap(err, "the store is not empty, and not of this CAS: to join those that use "
+				       "it, give --join");
+	}
+	sealed_store_close(sealed);
+	if (unlinkat(s->dir_fd, FOUNDING_FILE, 0))
+		return error_set_errno(err, errno, "cannot remove %s/" FOUNDING_FILE, s->dir);
+	return 0;
+}
+
+static int open_shared(struct state *s, const struct state_place *p, struct error *err)
+{
+	struct buf master;
+	bool founding;
+	int rc = -1;
+
+	buf_init_secret(&master, 4096);
+	if (read_replica(s, err) || store_etcd_ops.open(p->store, false, &s->store, err) ||
+		get_master(s, p, &master, err) || file_exists(s, FOUNDING_FILE, &founding, err))
+		goto out;
+	rc = founding ? finish_founding(s, master.data, err) : 0;
+	if (!rc)
+		rc = sealed_store_open(s->store, master.data, &s->sealed, err);
+	if (rc)
+		error_wrap(err, "store %.*s", (int)strcspn(p->store, "?"), p->store);
+out:
+	buf_free(&master);
+	return rc;
+}
+
+int state_open_tee(struct state *s, const struct state_place *p, struct error *err)
+{
+	char path[PATH_MAX];
+
+	return open_dir(s, p->dir, err) || take_lock(s, err) || path_of(s, "tee", path, err) ||
+			       p->tee->open(path, &s->tee, err)
+		       ? -1
+		       : 0;
+}
+
+static int open_database(struct state *s, struct error *err)
 {
 	char path[PATH_MAX];
 	struct buf master;
 	int rc = -1;
 
 	buf_init_secret(&master, 4096);
-	if (open_dir(s, dir, err) || take_lock(s, err))
-		goto out;
-	if (path_of(s, "tee", path, err) || tee->open(path, &s->tee, err))
-		goto out;
-	if (prepare_files(s, err) || unseal_master(s, &master, err))
-		goto out;
-	if (path_of(s, DB_FILE, path, err) || store_sqlite_ops.open(path, false, &s->store, err))
+	if (prepare_files(s, err) || state_master(s, &master, err) || path_of(s, DB_FILE, path, err) ||
+		store_sqlite_ops.open(path, false, &s->store, err))
 		goto out;
 	rc = sealed_store_open(s->store, master.data, &s->sealed, err);
 	if (!rc)
@@ -273,4 +416,11 @@ int state_open(struct state *s, const char *dir, const struct tee_ops *tee, stru
 out:
 	buf_free(&master);
 	return rc;
+}
+
+int state_open(struct state *s, const struct state_place *p, struct error *err)
+{
+	if (state_open_tee(s, p, err))
+		return -1;
+	return p->store ? open_shared(s, p, err) : open_database(s, err);
 }

@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	state_init(&s);
-	rc = state_open(&s, argv[1], &tee_sim_ops, &err);
+	rc = state_open(&s, &(struct state_place){.dir = argv[1], .tee = &tee_sim_ops}, &err);
 	if (!rc)
 		rc = print_master(&s, &err) || print_identity(&s, &err);
 	if (rc)

@@ -21,7 +21,7 @@ static int parse(const char *text, size_t n, struct http_head *h, struct http_re
 	assert_non_null(copy);
 	memcpy(copy, text, n);
 	memset(r, 0, sizeof(*r));
-	rc = http_head_parse(copy, n, BODY_MAX, h, r);
+	rc = http_request_parse(copy, n, BODY_MAX, h, r);
 	free(copy);
 	return rc;
 }
@@ -165,7 +165,7 @@ static void test_any_bytes(void **state)
 		if (round % 16 == 0)
 			for (at = 0; at < n; at++)
 				text[at] = (char)random();
-		n = http_head_length(text, n);
+		n = http_request_length(text, n);
 		if (n && parse(text, n, &h, &r))
 			assert_true(r.status >= 400 && r.code && r.text[0]);
 	}
@@ -173,10 +173,10 @@ static void test_any_bytes(void **state)
 
 static void test_head_length(void **state)
 {
-	assert_int_equal(http_head_length(NULL, 0), 0);
-	assert_int_equal(http_head_length("\r\n\r", 3), 0);
-	assert_int_equal(http_head_length("\r\n\r\n", 4), 4);
-	assert_int_equal(http_head_length("a\r\n\r\nb\r\n\r\n", 10), 5);
+	assert_int_equal(http_request_length(NULL, 0), 0);
+	assert_int_equal(http_request_length("\r\n\r", 3), 0);
+	assert_int_equal(http_request_length("\r\n\r\n", 4), 4);
+	assert_int_equal(http_request_length("a\r\n\r\nb\r\n\r\n", 10), 5);
 }
 
 static void test_percent(void **state)
