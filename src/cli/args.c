@@ -68,6 +68,8 @@ static const struct option_row option_rows[OPT_COUNT] = {
 		"repeated"},
 	[OPT_IGNORE] = {"ignore-advisory", 0, "NAME",
 		"an advisory that is no obstacle, or '*'; may be repeated"},
+	[OPT_VOLUME] = {"volume", 0, "HOSTDIR:/MOUNT",
+		"an encrypted volume for the program at /MOUNT, made if HOSTDIR is empty; may be repeated"},
 	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
 };
 
@@ -195,6 +197,8 @@ static bool take(struct args *a, enum opt o, const char *arg)
 	}
 	if (o == OPT_CODE)
 		return append(a, o, arg, a->code, &a->code_count, CLI_CODE_MAX);
+	if (o == OPT_VOLUME)
+		return append(a, o, arg, a->volume, &a->volume_count, CLI_VOLUME_MAX);
 	if (o == OPT_TOLERATE)
 		return append(a, o, arg, a->tolerate, &a->tolerate_count, CLI_TOLERATE_MAX);
 	if (o == OPT_IGNORE)

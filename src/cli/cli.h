@@ -74,6 +74,7 @@ enum opt {
 	OPT_NO_CRL,
 	OPT_TOLERATE, /* may be repeated: args.tolerate */
 	OPT_IGNORE, /* may be repeated: args.ignore */
+	OPT_VOLUME, /* may be repeated: args.volume */
 	OPT_COUNT,
 };
 
@@ -81,6 +82,7 @@ enum opt {
 #define CLI_CODE_MAX 256
 #define CLI_TOLERATE_MAX 16
 #define CLI_IGNORE_MAX 128
+#define CLI_VOLUME_MAX 16
 
 struct args {
 	const struct verb *verb;
@@ -93,6 +95,8 @@ struct args {
 	size_t tolerate_count;
 	const char *ignore[CLI_IGNORE_MAX]; /* advisories */
 	size_t ignore_count;
+	const char *volume[CLI_VOLUME_MAX]; /* HOSTDIR:/MOUNT */
+	size_t volume_count;
 	char **operands; /* NULL-terminated */
 	int count;
 };

@@ -20,7 +20,8 @@ static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_EN
 static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
 static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
 static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
-static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_END};
+static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_VOLUME,
+	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_END};
 
 #define EVIDENCE_OPTIONS                                                                                     \
 	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA, OPT_NO_CRL
@@ -126,7 +127,10 @@ static const struct verb verbs[] = {
 		"passed through, unattested. An attested program maps and executes measured code only; "
 		"--code "
 		"names more of it, as\n"
-		"for `scone measure`.\n",
+		"for `scone measure`. --volume gives it an encrypted file system at /MOUNT, kept in HOSTDIR "
+		"and\n"
+		"opened with the key of --volume-key-file; both are made if they are not there "
+		"(docs/volumes.md).\n",
 		verb_run},
 	{"volume create", "VOLUME", 1, 1, false, o_volume_create, "Make an empty encrypted volume.",
 		"VOLUME is a directory, which is made if it is not there, or a file or block device. The key "

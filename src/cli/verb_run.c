@@ -12,6 +12,7 @@
 #include "cli/cas_list.h"
 #include "cli/cli.h"
 #include "cli/remote.h"
+#include "cli/run_volumes.h"
 #include "cli/runtime_path.h"
 #include "policy/session.h"
 #include "wire/las_client.h"
@@ -25,6 +26,8 @@ struct plan {
 	char *runtime;
 	char cas_address[NI_MAXHOST + 16], cas_key[KEY_HASH_TEXT_MAX];
 	const char *las, *config_id; /* NULL: passed through */
+	char volumes_text[16];
+	int volumes; /* descriptor of their list, -1: none */
 };
 
 static const char *option_or_env(const struct args *a, enum opt o, const char *variable)
@@ -101,6 +104,14 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 	if (access(p->runtime, X_OK))
 		return error_set_errno(err, errno, "the runtime %s", p->runtime);
 	p->config_id = option_or_env(a, OPT_CONFIG_ID, "SCONE_CONFIG_ID");
+	if (p->config_id && a->volume_count)
+		return error_set(err, ERR_INPUT,
+			"--volume with --config-id: an attested service takes no volume of the host's "
+			"choice");
+	if (run_volumes(a, &p->volumes, err))
+		return -1;
+	if (p->volumes >= 0)
+		(void)snprintf(p->volumes_text, sizeof(p->volumes_text), "%d", p->volumes);
 	if (!p->config_id)
 		return 0;
 	p->las = option_or_env(a, OPT_LAS, "SCONE_LAS_ADDR");
@@ -122,7 +133,7 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 int verb_run(const struct args *a)
 {
 	struct error err = {0};
-	struct plan p = {0};
+	struct plan p = {.volumes = -1};
 	const char **argv;
 	size_t n = 0;
 
@@ -139,6 +150,10 @@ int verb_run(const struct args *a)
 
 		memcpy(argv + n, options, sizeof(options));
 		n += sizeof(options) / sizeof(options[0]);
+	}
+	if (p.volumes >= 0) {
+		argv[n++] = "--volumes";
+		argv[n++] = p.volumes_text;
 	}
 	for (size_t i = 0; i < a->code_count; i++) {
 		argv[n++] = "--code";
