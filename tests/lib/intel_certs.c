@@ -50,11 +50,12 @@ static EVP_PKEY *signing_key(bool forged, EVP_PKEY *right, EVP_PKEY **ret_wrong)
 struct made_cert cert_make(
 	const struct cert_recipe *r, const struct made_cert *issuer, const struct buf *extension)
 {
-	struct made_cert m = {EVP_EC_gen(r->curve ? r->curve : "P-256"), X509_new()};
+	struct made_cert m = {r->key ? r->key : EVP_EC_gen(r->curve ? r->curve : "P-256"), X509_new()};
 	X509_NAME *name = X509_get_subject_name(m.cert);
 	EVP_PKEY *wrong, *key;
 
-	must(m.key && m.cert && X509_set_version(m.cert, X509_VERSION_3) == 1 &&
+	must(m.key && (!r->key || EVP_PKEY_up_ref(m.key)) && m.cert &&
+			X509_set_version(m.cert, X509_VERSION_3) == 1 &&
 			ASN1_INTEGER_set_uint64(X509_get_serialNumber(m.cert), r->serial) == 1 &&
 			ASN1_TIME_set(X509_getm_notBefore(m.cert), (time_t)r->from) &&
 			ASN1_TIME_set(X509_getm_notAfter(m.cert), (time_t)r->to),

@@ -17,6 +17,7 @@ struct cert_recipe {
 	uint32_t serial;
 	bool forged; /* signed by a key that nobody knows */
 	const char *curve; /* "P-256" unless NULL */
+	EVP_PKEY *key; /* its key; NULL: a new one */
 };
 
 struct made_cert {

@@ -113,6 +113,13 @@ void intel_recipe_init(struct intel_recipe *r, enum tee_type tee, unsigned int v
 	init_bodies(r);
 }
 
+void intel_recipe_at(struct intel_recipe *r, uint64_t now)
+{
+	r->now = now;
+	init_certs(r);
+	init_documents(r);
+}
+
 static void put_time(struct buf *b, const char *key, uint64_t t)
 {
 	time_t at = (time_t)t;

@@ -69,6 +69,8 @@ struct intel_made {
 };
 
 void intel_recipe_init(struct intel_recipe *r, enum tee_type tee, unsigned int version, bool td_15);
+/* The same as of another time: dates of certificates, lists and documents. */
+void intel_recipe_at(struct intel_recipe *r, uint64_t now);
 void intel_make(const struct intel_recipe *r, struct intel_made *ret);
 void intel_made_free(struct intel_made *m);
 

@@ -6,7 +6,9 @@
  *	each write counts `generation`; reading outblob signs what inblob holds; rmdir removes it.
  *	/dev/nsm: the Nitro security module's one ioctl.
  *
- * Who signs are roots of its own: DIR/root.hex has the root's key hash, DIR/collateral what Intel would publish, DIR/now the time for which all is good.
+ * Who signs are roots of its own: DIR/root.hex has the root's key hash, DIR/root.pem its certificate, DIR/collateral what the maker would publish, DIR/now the
+ * time for which all is good. DIR/guest, where it is, says what is wrong with the guest from now on, in words: debug, launch (measured another start), vmpl,
+ * outdated (TCB).
  *
  *	--snp | --snp-vlek | --tdx | --nitro	which hardware
  *	--race N	another process writes into the report between request and answer, the first N times
@@ -19,7 +21,9 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <openssl/pem.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +44,7 @@
 
 #define NSM_PATH "/dev/nsm"
 #define NSM_IOCTL_RAW 0xc0200a00u
+#define SNP_DEBUG_BIT 19 /* of the guest policy */
 #define NEED(x)                                                                                              \
 	do {                                                                                                 \
 		if (!(x)) {                                                                                  \
@@ -54,7 +59,9 @@ static int races;
 static char base[PATH_MAX], reports[PATH_MAX];
 static struct snp_maker snp;
 static struct nitro_maker nitro;
+static struct intel_recipe intel;
 static int listener;
+static pid_t child;
 
 static void put_file(const char *dir, const char *name, const void *p, size_t n, mode_t mode)
 {
@@ -97,20 +104,67 @@ static void put_now(uint64_t t)
 	put_file(base, "now", text, strlen(text), 0644);
 }
 
-static void start_hardware(void)
+static void put_root_cert(X509 *cert)
 {
 	uint8_t hash[32];
+	BIO *b = BIO_new(BIO_s_mem());
+	char *pem;
+	long n;
+
+	pki_key_hash(cert, hash);
+	put_root(hash);
+	NEED(b && PEM_write_bio_X509(b, cert) == 1 && (n = BIO_get_mem_data(b, &pem)) > 0);
+	put_file(base, "root.pem", pem, (size_t)n, 0644);
+	BIO_free(b);
+}
+
+static void start_intel(void)
+{
+	struct intel_made m;
+
+	intel_recipe_init(&intel, TEE_TDX, 4, false);
+	intel_recipe_at(&intel, (uint64_t)time(NULL));
+	for (int i = 0; i < CERT_COUNT; i++)
+		NEED(intel.cert[i].key = EVP_EC_gen("P-256"));
+	intel_make(&intel, &m);
+	put_file(base, "collateral", m.collateral.data, m.collateral.len, 0644);
+	put_file(base, "root.pem", m.root_pem.data, m.root_pem.len, 0644);
+	put_root(m.root);
+	intel_made_free(&m);
+}
+
+static void start_hardware(void)
+{
+	struct buf crl;
 
 	put_now((uint64_t)time(NULL));
 	if (hardware == SNP) {
 		snp_maker_init(&snp, SNP_GENOA, vlek);
-		pki_key_hash(snp.ark, hash);
-		put_root(hash);
+		put_root_cert(snp.ark);
+		buf_init(&crl, 65536);
+		snp_make_crl(&snp, MAKE_SNP_FROM, MAKE_SNP_TO, NULL, 0, &crl);
+		put_file(base, "collateral", crl.data, crl.len, 0644);
+		buf_free(&crl);
 	} else if (hardware == NITRO) {
 		nitro_maker_init(&nitro);
-		pki_key_hash(nitro.root, hash);
-		put_root(hash);
+		put_root_cert(nitro.root);
+	} else {
+		start_intel();
 	}
+}
+
+/* Does DIR/guest say this word? */
+static bool guest_is(const char *word)
+{
+	char path[PATH_MAX], text[256] = "";
+	FILE *f;
+
+	NEED(snprintf(path, sizeof(path), "%s/guest", base) < (int)sizeof(path));
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	NEED(fread(text, 1, sizeof(text) - 1, f) < sizeof(text) - 1 && fclose(f) == 0);
+	return strstr(text, word) != NULL;
 }
 
 /* --- configfs-tsm ------------------------------------------------------------------------------------------------------------------ */
@@ -169,6 +223,12 @@ static void sign_snp(const char *dir, const uint8_t in[64])
 	struct buf table;
 
 	snp_make_report(&snp, 3, in, &w);
+	w.measurement[0] ^= guest_is("launch");
+	w.policy[2] |= guest_is("debug") ? 1 << (SNP_DEBUG_BIT - 16) : 0;
+	w.vmpl[0] = guest_is("vmpl");
+	if (guest_is("outdated")) /* of another TCB than the certificate */
+		w.reported_tcb[7]--;
+	snp_sign_report(&snp, &w);
 	put_file(dir, "outblob", &w, sizeof(w), 0400);
 	if (no_aux)
 		return;
@@ -180,16 +240,16 @@ static void sign_snp(const char *dir, const uint8_t in[64])
 
 static void sign_tdx(const char *dir, const uint8_t in[64])
 {
-	static struct intel_recipe r;
+	struct intel_recipe r = intel;
 	struct intel_made m;
 
-	intel_recipe_init(&r, TEE_TDX, 4, false);
 	memcpy(r.td.report_data, in, 64);
+	r.td.mr_td[0] ^= guest_is("launch");
+	r.td.td_attributes[0] |= guest_is("debug");
+	if (guest_is("outdated"))
+		r.td.tee_tcb_svn[0] = 4;
 	intel_make(&r, &m);
 	put_file(dir, "outblob", m.quote.data, m.quote.len, 0400);
-	put_file(base, "collateral", m.collateral.data, m.collateral.len, 0644);
-	put_root(m.root);
-	put_now(r.now);
 	intel_made_free(&m);
 }
 
@@ -234,8 +294,10 @@ static bool poke(pid_t pid, uint64_t to, const void *from, size_t n)
 
 static void make_answer(struct bytes user_data, struct buf *out)
 {
-	struct nitro_spec s = {
-		.timestamp = (uint64_t)time(NULL) * 1000, .user_data = user_data, .indefinite = true};
+	struct nitro_spec s = {.timestamp = (uint64_t)time(NULL) * 1000,
+		.user_data = user_data,
+		.indefinite = true,
+		.debug = guest_is("debug")};
 	struct buf document;
 
 	cbor_put_map(out, 1);
@@ -484,16 +546,24 @@ static int receive_fd(int sock)
 	return fd;
 }
 
+static void pass_on(int signal_number)
+{
+	kill(child, signal_number);
+}
+
 static int run(char **argv)
 {
+	struct sigaction on = {.sa_handler = pass_on};
 	int pair[2], status;
-	pid_t child;
 
 	NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	child = fork();
 	NEED(child >= 0);
 	if (child == 0) {
-		int fd = install_filter();
+		int fd;
+
+		NEED(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+		fd = install_filter();
 
 		NEED(fd >= 0);
 		send_fd(pair[1], fd);
@@ -502,6 +572,7 @@ static int run(char **argv)
 		_exit(127);
 	}
 	close(pair[1]);
+	NEED(sigaction(SIGTERM, &on, NULL) == 0 && sigaction(SIGINT, &on, NULL) == 0);
 	listener = receive_fd(pair[0]);
 	NEED(listener >= 0);
 	serve();

@@ -15,6 +15,9 @@
  *   las_probe SOCKET traced              ask while a parent traces
  *   las_probe -      trace PROGRAM ARG…  run a program under a tracer that changes nothing; its exit code
  *   las_probe SOCKET many N              hold N connections, then ask on one more
+ *   las_probe SOCKET machine CAS NONCE [fresh]
+ *                                        ask for a machine's evidence, with report data of zeros, for this CAS and platform nonce
+ *                                        (one hex digit, for all 64); the evidence to standard output
  *   las_probe SOCKET time N              ask N times; prints the median in microseconds
  *
  * Prints "verified …" and exits 0, or prints the error LAS answered with and exits 1. 2: the test itself failed.
@@ -438,6 +441,26 @@ static int measure_time(int n)
 	return 0;
 }
 
+static int ask_machine(const char *cas, const char *nonce, bool fresh)
+{
+	struct platform_wish wish = {.fresh = fresh};
+	uint8_t data[64] = {0};
+	struct manifest m;
+	struct buf evidence;
+	struct error err;
+	memset(wish.cas, 0x11 * (int)strtol(cas, NULL, 16), sizeof(wish.cas));
+	memset(wish.nonce, 0x11 * (int)strtol(nonce, NULL, 16), sizeof(wish.nonce));
+	buf_init(&evidence, LAS_FRAME_MAX);
+	if (closure_compute("/proc/self/exe", &m, &err) < 0)
+		broken("measure");
+	if (las_client_evidence(socket_path, data, &m, &wish, TIMEOUT_MS, &evidence, &err) < 0)
+		return answered(&err);
+	fwrite(evidence.data, 1, evidence.len, stdout);
+	buf_free(&evidence);
+	manifest_free(&m);
+	return 0;
+}
+
 static int break_protocol(const char *how)
 {
 	static const uint8_t garbage[] = "\0\0\0\7garbage", oversize[] = "\0\x20\0\0{}", empty[] = "\0\0\0\0";
@@ -510,6 +533,8 @@ int main(int argc, char **argv)
 		return trace(argv + 3);
 	if (strcmp(how, "many") == 0)
 		return many(atoi(arg));
+	if (strcmp(how, "machine") == 0 && argc >= 5)
+		return ask_machine(arg, argv[4], argc == 6 && strcmp(argv[5], "fresh") == 0);
 	if (strcmp(how, "time") == 0)
 		return measure_time(atoi(arg));
 	return break_protocol(how);
