@@ -189,6 +189,8 @@ static int make_report_dir(const char *dir)
 {
 	const char *provider = hardware == SNP ? "sev_guest\n" : "tdx_guest\n";
 
+	if (hardware == NITRO) /* no provider of reports */
+		return -ENXIO;
 	if (mkdir(dir, 0700) < 0)
 		return -errno;
 	put_file(dir, "provider", provider, strlen(provider), 0444);
