@@ -31,6 +31,10 @@ static const struct route routes[] = {
 	{VOLUME_OPEN_PATH, false, {{"POST", true, api_volumes_open}}, "POST"},
 	{VOLUME_UPDATE_PATH, false, {{"POST", true, api_volumes_update}}, "POST"},
 	{VOLUME_CLOSE_PATH, false, {{"POST", true, api_volumes_close}}, "POST"},
+	{API_TPM_MACHINES, false, {{"GET", true, api_tpm_list}, {"POST", true, api_tpm_pin}}, "GET, POST"},
+	{API_TPM_MACHINES "/", true, {{"DELETE", true, api_tpm_remove}}, "DELETE"},
+	{"/v1/tpm/enrol", false, {{"POST", true, api_tpm_enrol}}, "POST"},
+	{"/v1/tpm/activate", false, {{"POST", true, api_tpm_activate}}, "POST"},
 };
 
 static const struct route *find_route(const char *path)

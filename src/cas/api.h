@@ -6,12 +6,14 @@
 
 #include <jansson.h>
 #include "cas/audit.h"
+#include "cas/enrol.h"
 #include "cas/http.h"
 #include "cas/identity.h"
 #include "cas/metrics.h"
 #include "cas/nonce.h"
 #include "cas/platform_nonce.h"
 #include "cas/sealed_store.h"
+#include "cas/trust.h"
 #include "policy/diag.h"
 #include "tee/tee.h"
 
@@ -25,6 +27,8 @@ struct cas {
 	const struct identity *identity;
 	struct metrics *metrics;
 	const struct error *unavailable; /* why the store does not answer; NULL: it does */
+	struct trust *trust;
+	struct enrol *enrol;
 	const struct tee_ops *tee;
 	const struct state *state; /* for replicas.h */
 	const struct replica_platforms *replica_platforms;
@@ -54,8 +58,14 @@ void api_attest_attest(struct cas *c, const struct http_request *q, struct http_
 void api_volumes_open(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_volumes_update(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_volumes_close(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_tpm_list(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_tpm_pin(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_tpm_remove(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_tpm_enrol(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_tpm_activate(struct cas *c, const struct http_request *q, struct http_reply *r);
 
 #define API_SESSIONS "/v1/sessions"
+#define API_TPM_MACHINES "/v1/tpm/machines"
 #define API_VALUES "/v1/values/"
 
 /* Answer with j, which it takes over. NULL: out of memory. */

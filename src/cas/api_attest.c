@@ -1,16 +1,9 @@
 #include <time.h>
 #include "cas/api.h"
 #include "cas/attest.h"
+#include "cas/clock.h"
 #include "core/encode.h"
 #include "core/log.h"
-
-static uint64_t monotonic_seconds(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec;
-}
 
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
@@ -18,7 +11,7 @@ void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_r
 	char hex[2 * ATTEST_NONCE_LEN + 1], platform_hex[2 * PLATFORM_NONCE_LEN + 1];
 	struct error err = {0};
 
-	if (nonce_issue(c->nonces, q->key, monotonic_seconds(), nonce, &err)) {
+	if (nonce_issue(c->nonces, q->key, clock_seconds(), nonce, &err)) {
 		api_error(r, &err, NULL);
 		return;
 	}
@@ -46,12 +39,14 @@ static int attest(struct cas *c, const struct attest_request *a, const struct ht
 		.audit = c->audit,
 		.nonces = c->nonces,
 		.cas_key = c->identity->hash,
+		.trust = c->trust,
+		.enrol = c->enrol,
 		.sim_platforms = c->sim_platforms,
 		.sim_platform_count = c->sim_platform_count,
 		.platform_key = c->platform_key,
 		.platform_max_age = c->platform_max_age,
 		.now = (uint64_t)time(NULL),
-		.monotonic = monotonic_seconds(),
+		.monotonic = clock_seconds(),
 	};
 	struct service_config config;
 	int rc;

@@ -1,10 +1,14 @@
+#include <time.h>
 #include "cas/api.h"
 
 static json_t *warnings(const struct cas *c)
 {
 	json_t *list = json_array();
 
-	if (!list || c->tee->type != TEE_SIM)
+	if (!list)
+		return NULL;
+	trust_warnings(c->trust, (uint64_t)time(NULL), list);
+	if (c->tee->type != TEE_SIM)
 		return list;
 	json_array_append_new(list, json_string("this CAS runs on the simulated TEE: whoever is root on its "
 						"host can read what it holds"));

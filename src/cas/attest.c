@@ -4,8 +4,9 @@
 #include "cas/configure.h"
 #include "core/encode.h"
 #include "core/secret.h"
+#include "evidence/check.h"
 
-static int verify(const struct attest_context *ctx, const struct attest_request *q,
+static int verify_evidence(const struct attest_context *ctx, const struct attest_request *q,
 	const uint8_t client_key[32], struct verdict *ret, struct error *err)
 {
 	uint8_t report_data[REPORT_DATA_LEN];
@@ -21,17 +22,53 @@ static int verify(const struct attest_context *ctx, const struct attest_request 
 		return -1;
 	if (!q->evidence.len)
 		return 0; /* tee is TEE_NONE */
+	trust_refresh(ctx->trust, ctx->now, ctx->monotonic);
+	if (enrol_refresh(ctx->enrol, err))
+		return -1;
+	trust_context(ctx->trust, &vc);
 	attest_report_data(q->nonce, client_key, ctx->cas_key, report_data);
 	if (evidence_verify(q->evidence.data, q->evidence.len, &vc, ret, err))
 		return -1;
 	/* The verifier compares when asked; that this connection is meant must not hang on that alone. */
 	if (!secret_equal(ret->report_data, report_data, sizeof(report_data)))
-		return error_set(err, ERR_ATTEST,
+		return evidence_refuse(err, CHECK_REPORT_DATA,
 			"report data: the evidence was made for another connection, nonce or CAS");
 	/* What the hardware said itself was said over this nonce; what it said of a LAS was said before. */
-	return ret->by_las ? platform_nonce_check(ctx->platform_key, ret->platform_nonce, ctx->now,
-				     ctx->platform_max_age, err)
-			   : 0;
+	if (ret->by_las && platform_nonce_check(ctx->platform_key, ret->platform_nonce, ctx->now,
+				   ctx->platform_max_age, err))
+		return -1;
+	return enrol_check(ctx->enrol, ret, err);
+}
+
+/* A refusal's text begins with its check. */
+static int verify(const struct attest_context *ctx, const struct attest_request *q,
+	const uint8_t client_key[32], struct verdict *ret, struct error *err)
+{
+	size_t n;
+
+	if (!verify_evidence(ctx, q, client_key, ret, err))
+		return 0;
+	n = err && err->check ? strlen(err->check) : 0;
+	if (n && (strncmp(err->text, err->check, n) || err->text[n] != ':'))
+		error_wrap(err, "%s", err->check);
+	return -1;
+}
+
+/* What CAS's operator enrols counts for those who name it: he could enrol a TPM that he made up. */
+static int check_named(
+	const struct session *s, const struct service *svc, const struct verdict *v, struct error *err)
+{
+	char seen[2 * sizeof(v->platform) + 1];
+
+	if (v->tee != TEE_TPM || s->mode != MODE_HARDWARE || svc->platform_count)
+		return 0;
+	hex_encode(v->platform, sizeof(v->platform), seen);
+	return evidence_refuse(err, CHECK_PLATFORM,
+		"platform: %s/%s: evidence of the TPM %s, which is believed because CAS's operator enrolled "
+		"it; "
+		"wanted its key among the service's `platforms`, by which the session's author believes it, "
+		"too",
+		s->name, svc->name, seen);
 }
 
 /* Before the answer goes out: what gets the secrets, and whose key asked. */
@@ -68,7 +105,7 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 			session, attest_mode_name(s.doc->mode));
 		goto out;
 	}
-	if (attest_rule_check(s.doc, svc, v, err))
+	if (attest_rule_check(s.doc, svc, v, err) || check_named(s.doc, svc, v, err))
 		goto out;
 	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
 	if (!rc)

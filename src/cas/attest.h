@@ -5,9 +5,11 @@
 #define SCONE_CAS_ATTEST_H
 
 #include "cas/audit.h"
+#include "cas/enrol.h"
 #include "cas/nonce.h"
 #include "cas/platform_nonce.h"
 #include "cas/sealed_store.h"
+#include "cas/trust.h"
 #include "evidence/verdict.h"
 #include "wire/attest.h"
 
@@ -16,6 +18,8 @@ struct attest_context {
 	struct audit *audit;
 	struct nonce_table *nonces;
 	const uint8_t *cas_key; /* key hash of this CAS */
+	struct trust *trust;
+	struct enrol *enrol;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
 	const uint8_t *platform_key; /* PLATFORM_NONCE_KEY_LEN bytes */
@@ -26,7 +30,8 @@ struct attest_context {
 
 /*
  * client_key: key hash of the TLS client. Without evidence (no bytes) only sessions of mode none are answered.
- * *ret is initialised, and freed by the caller in either case. ERR_ATTEST, ERR_NOT_FOUND (session, service), ERR_INPUT otherwise.
+ * The order: nonce, evidence genuine, bound to this connection, its machine's start believed; session, service, mode, the session's policy.
+ * *ret is initialised, and freed by the caller in either case. ERR_ATTEST with the check's name, ERR_NOT_FOUND (session, service), ERR_INPUT otherwise.
  */
 MUST_USE int attest_configure(const struct attest_context *ctx, const struct attest_request *q,
 	const uint8_t client_key[32], struct service_config *ret, struct error *err);

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "cas/api.h"
 #include "cas/batch.h"
@@ -42,7 +43,7 @@ struct service {
 	struct replica_platforms replica_platforms;
 	struct event_base *base;
 	struct http_server *http;
-	struct event *term, *interrupt, *grace;
+	struct event *term, *interrupt, *hup, *grace;
 	bool stopping;
 };
 
@@ -147,16 +148,24 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	http_server_stop(s->http, on_stopped, s);
 }
 
+static void on_hup(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct service *s = arg;
+
+	trust_reread(s->cas.trust);
+}
+
 static int start_events(struct service *s, struct error *err)
 {
 	s->base = event_base_new();
 	if (s->base) {
 		s->term = evsignal_new(s->base, SIGTERM, on_signal, s);
 		s->interrupt = evsignal_new(s->base, SIGINT, on_signal, s);
+		s->hup = evsignal_new(s->base, SIGHUP, on_hup, s);
 		s->grace = evtimer_new(s->base, on_grace, s);
 	}
-	if (!s->grace || !s->term || !s->interrupt || event_add(s->term, NULL) ||
-		event_add(s->interrupt, NULL))
+	if (!s->grace || !s->term || !s->interrupt || !s->hup || event_add(s->term, NULL) ||
+		event_add(s->hup, NULL) || event_add(s->interrupt, NULL))
 		return error_set(err, ERR_IO, "cannot set up the event loop");
 	return 0;
 }
@@ -206,6 +215,8 @@ static int open_service(struct service *s, struct error *err)
 {
 	const struct tee_ops *tee = s->o.tee ? s->o.tee : find_tee(err);
 	struct nonce_table *nonces = NULL;
+	struct trust *trust = NULL;
+	struct enrol *enrol = NULL;
 	struct state_place place = {.dir = s->o.dir,
 		.tee = tee,
 		.store = s->o.store,
@@ -215,8 +226,13 @@ static int open_service(struct service *s, struct error *err)
 	s->replica_platforms =
 		(struct replica_platforms){s->o.replica_platforms, s->o.replica_platform_count};
 	if (!tee || state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
-		nonce_table_new(&nonces, err))
+		trust_open(&s->o.trust, (uint64_t)time(NULL), &trust, err) ||
+		enrol_new(s->state.sealed, trust, &enrol, err) || enrol_refresh(enrol, err) ||
+		nonce_table_new(&nonces, err)) {
+		enrol_free(enrol);
+		trust_close(trust);
 		return -1;
+	}
 	s->cas = (struct cas){
 		.store = s->state.sealed,
 		.nonces = nonces,
@@ -225,6 +241,8 @@ static int open_service(struct service *s, struct error *err)
 		.tee = tee,
 		.state = &s->state,
 		.replica_platforms = &s->replica_platforms,
+		.trust = trust,
+		.enrol = enrol,
 		.sim_platforms = s->o.sim_platforms,
 		.sim_platform_count = s->o.sim_platform_count,
 		.platform_max_age = s->o.platform_max_age,
@@ -264,6 +282,8 @@ static void close_service(struct service *s)
 		event_free(s->grace);
 	if (s->term)
 		event_free(s->term);
+	if (s->hup)
+		event_free(s->hup);
 	if (s->interrupt)
 		event_free(s->interrupt);
 	if (s->base)
@@ -271,6 +291,8 @@ static void close_service(struct service *s)
 	audit_close(s->cas.audit);
 	nonce_table_free(s->cas.nonces);
 	secret_wipe(s->cas.platform_key, sizeof(s->cas.platform_key));
+	enrol_free(s->cas.enrol);
+	trust_close(s->cas.trust);
 	identity_free(&s->identity);
 	state_close(&s->state);
 	options_free(&s->o);

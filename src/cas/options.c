@@ -17,7 +17,7 @@ const char options_help[] =
 	"  --dir DIR             state directory, made if absent (default " DEFAULT_DIR ")\n"
 	"  --listen ADDR:PORT    numeric address; port 0: any free one (default " DEFAULT_LISTEN ")\n"
 	"  --address-file FILE   write ADDR:PORT there once requests are taken\n"
-	"  --tee NAME            TEE driver: auto, sim (default auto)\n"
+	"  --tee NAME            TEE driver: auto, sim, tpm, snp, tdx, nitro (default auto)\n"
 	"  --sim-platform KEY    trust only this simulated platform, by key hash; may be given again\n"
 	"                        (default: any simulated platform, with a warning)\n"
 	"  --platform-max-age SECONDS\n"
@@ -30,6 +30,16 @@ const char options_help[] =
 	"  --replica-platform KEY\n"
 	"                        this platform may join, by key hash; may be given again\n"
 	"  --print-platform      print the key hash of this platform and exit\n"
+	"  --collateral DIR      TCB info, identities, revocation lists (scone collateral import); read "
+	"again\n"
+	"                        when its files change, and on HUP\n"
+	"  --min-tcb-evaluation N  refuse Intel's TCB info and identities below this number\n"
+	"  --operator KEY        client key hash of who may pin, enrol and remove TPMs; may be given again\n"
+	"  --tpm-root FILE       root of a maker of TPMs, for the certificates of endorsement keys; may be\n"
+	"                        given again\n"
+	"  --test-root TYPE=FILE  for tests: this root in place of the maker's; TYPE sgx, tdx, sev-snp, "
+	"nitro,\n"
+	"                        tpm; CAS warns\n"
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
@@ -43,8 +53,8 @@ const char options_help[] =
 	"  --help, --version\n"
 	"\n"
 	"SCONE_LOG=error|warn|info|debug sets what is logged on standard error (default info).\n"
-	"Signals: TERM and INT finish running requests and stop, a second one stops at once; HUP is "
-	"ignored.\n"
+	"Signals: TERM and INT finish running requests and stop, a second one stops at once; HUP reads the "
+	"collateral again.\n"
 	"Exit status: 0 stopped or done, 1 failed, 2 wrong usage, 3 state directory unusable or tampered "
 	"with,\n"
 	"4 cannot listen, 128+N second signal N.\n";
@@ -61,6 +71,11 @@ enum {
 	O_JOIN_KEY,
 	O_REPLICA,
 	O_PLATFORM,
+	O_COLLATERAL,
+	O_MIN_TCB,
+	O_OPERATOR,
+	O_TPM_ROOT,
+	O_TEST_ROOT,
 	O_BODY,
 	O_CONNECTIONS,
 	O_TIMEOUT,
@@ -84,6 +99,11 @@ static const struct option long_options[] = {
 	{"join-key", required_argument, NULL, O_JOIN_KEY},
 	{"replica-platform", required_argument, NULL, O_REPLICA},
 	{"print-platform", no_argument, NULL, O_PLATFORM},
+	{"collateral", required_argument, NULL, O_COLLATERAL},
+	{"min-tcb-evaluation", required_argument, NULL, O_MIN_TCB},
+	{"operator", required_argument, NULL, O_OPERATOR},
+	{"tpm-root", required_argument, NULL, O_TPM_ROOT},
+	{"test-root", required_argument, NULL, O_TEST_ROOT},
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
@@ -141,11 +161,40 @@ static int set_tee(struct options *o, const char *name, struct error *err)
 	return o->tee->probe(err) ? error_wrap(err, "--tee %s", name) : 0;
 }
 
+static int set_trust(struct trust_options *t, int option, const char *value, struct error *err)
+{
+	unsigned long v = 0;
+
+	switch (option) {
+	case O_COLLATERAL:
+		t->collateral = value;
+		return value[0] ? 0 : error_set(err, ERR_INPUT, "--collateral is empty");
+	case O_MIN_TCB:
+		if (parse_number("min-tcb-evaluation", value, 0, UINT32_MAX, &v, err))
+			return -1;
+		t->min_tcb_evaluation = (uint32_t)v;
+		return 0;
+	case O_OPERATOR:
+		return trust_option_operator(t, value, err) ? error_wrap(err, "--operator %.80s", value) : 0;
+	case O_TPM_ROOT:
+		return trust_option_tpm_root(t, value, err) ? error_wrap(err, "--tpm-root %.200s", value) : 0;
+	case O_TEST_ROOT:
+		return trust_option_test_root(t, value, err) ? error_wrap(err, "--test-root") : 0;
+	}
+	return error_set(err, ERR_INTERNAL, "option %d", option);
+}
+
 static int set_option(struct options *o, int option, const char *value, struct error *err)
 {
 	unsigned long v = 0;
 
 	switch (option) {
+	case O_COLLATERAL:
+	case O_MIN_TCB:
+	case O_OPERATOR:
+	case O_TPM_ROOT:
+	case O_TEST_ROOT:
+		return set_trust(&o->trust, option, value, err);
 	case O_DIR:
 		o->dir = value;
 		return value[0] ? 0 : error_set(err, ERR_INPUT, "--dir is empty");
@@ -298,6 +347,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 
 void options_free(struct options *o)
 {
+	trust_options_free(&o->trust);
 	free(o->sim_platforms);
 	o->sim_platforms = NULL;
 	free(o->replica_platforms);

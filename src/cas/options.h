@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "cas/options_file.h"
+#include "cas/trust.h"
 #include "core/error.h"
 #include "tee/tee.h"
 
@@ -22,6 +23,7 @@ struct options {
 	bool has_join_key, print_platform;
 	uint8_t (*replica_platforms)[32]; /* owned */
 	size_t replica_platform_count;
+	struct trust_options trust; /* its lists are owned */
 	size_t max_body;
 	unsigned platform_max_age; /* seconds */
 	unsigned max_connections, timeout;

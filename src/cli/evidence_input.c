@@ -5,7 +5,6 @@
 #include "cli/evidence_input.h"
 #include "cli/home.h"
 #include "core/encode.h"
-#include "crypto/key.h"
 #include "crypto/x509.h"
 #include "crypto/x509_chain.h"
 #include "wire/collateral_dir.h"
@@ -44,28 +43,7 @@ static bool is_pem(const struct buf *b)
 
 int evidence_input_root(const char *path, uint8_t ret[32], struct error *err)
 {
-	struct x509_chain chain = {.count = 0};
-	EVP_PKEY *key = NULL;
-	struct buf b;
-	int rc;
-
-	buf_init(&b, CERTIFICATES_MAX);
-	rc = collateral_read(path, CERTIFICATES_MAX - 1, &b, err);
-	if (rc == 0 && is_pem(&b) && key_public_from_pem((char *)b.data, b.len, &key, NULL) == 0) {
-		rc = key_hash(key, ret, err);
-	} else if (rc == 0) {
-		rc = is_pem(&b) ? x509_chain_from_pem(b.data, b.len, &chain, err)
-				: x509_from_der(b.data, b.len, &chain.cert[0], err);
-		if (rc == 0 && chain.count == 0)
-			chain.count = 1;
-		/* of several, the one that a chain ends in */
-		if (rc == 0)
-			rc = x509_key_hash(chain.cert[chain.count - 1], ret, err);
-	}
-	EVP_PKEY_free(key);
-	x509_chain_free(&chain);
-	buf_free(&b);
-	return rc < 0 ? error_wrap(err, "--root %s", path) : 0;
+	return collateral_root(path, ret, err) < 0 ? error_wrap(err, "--root %s", path) : 0;
 }
 
 char *evidence_input_collateral_path(const struct args *a, struct error *err)

@@ -5,8 +5,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "crypto/key.h"
+#include "crypto/x509.h"
+#include "crypto/x509_chain.h"
+
+#define ROOT_FILE_MAX (1024 * 1024)
+#define PEM "-----BEGIN "
 
 static int cannot(const char *path, const char *what, struct error *err)
 {
@@ -100,4 +107,34 @@ int collateral_load(struct collateral *c, const char *path, struct error *err)
 	if (stat(path, &st) < 0)
 		return cannot(path, "found", err);
 	return S_ISDIR(st.st_mode) ? load_directory(c, path, err) : load_file(c, path, err);
+}
+
+static bool is_pem(const struct buf *b)
+{
+	return b->data && memmem(b->data, b->len, PEM, strlen(PEM)) != NULL;
+}
+
+int collateral_root(const char *path, uint8_t ret[32], struct error *err)
+{
+	struct x509_chain chain = {.count = 0};
+	EVP_PKEY *key = NULL;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, ROOT_FILE_MAX);
+	rc = collateral_read(path, ROOT_FILE_MAX - 1, &b, err);
+	if (rc == 0 && is_pem(&b) && key_public_from_pem((char *)b.data, b.len, &key, NULL) == 0) {
+		rc = key_hash(key, ret, err);
+	} else if (rc == 0) {
+		rc = is_pem(&b) ? x509_chain_from_pem(b.data, b.len, &chain, err)
+				: x509_from_der(b.data, b.len, &chain.cert[0], err);
+		if (rc == 0 && chain.count == 0)
+			chain.count = 1;
+		if (rc == 0)
+			rc = x509_key_hash(chain.cert[chain.count - 1], ret, err);
+	}
+	EVP_PKEY_free(key);
+	x509_chain_free(&chain);
+	buf_free(&b);
+	return rc;
 }
