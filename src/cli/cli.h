@@ -75,6 +75,8 @@ enum opt {
 	OPT_TOLERATE, /* may be repeated: args.tolerate */
 	OPT_IGNORE, /* may be repeated: args.ignore */
 	OPT_VOLUME, /* may be repeated: args.volume */
+	OPT_DIR,
+	OPT_PCRS,
 	OPT_COUNT,
 };
 
@@ -127,6 +129,11 @@ int verb_measure(const struct args *a);
 int verb_evidence_show(const struct args *a);
 int verb_evidence_verify(const struct args *a);
 int verb_tee_probe(const struct args *a);
+int verb_tpm_show(const struct args *a);
+int verb_tpm_pin(const struct args *a);
+int verb_tpm_enrol(const struct args *a);
+int verb_tpm_list(const struct args *a);
+int verb_tpm_remove(const struct args *a);
 int verb_collateral_import(const struct args *a);
 int verb_audit_show(const struct args *a);
 int verb_audit_verify(const struct args *a);

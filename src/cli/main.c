@@ -29,6 +29,10 @@ static const enum opt o_evidence[] = {EVIDENCE_OPTIONS, OPT_TOLERATE, OPT_IGNORE
 static const enum opt o_show[] = {OPT_TYPE, OPT_JSON, OPT_END};
 static const enum opt o_collateral[] = {OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_JSON, OPT_END};
 
+static const enum opt o_tpm_show[] = {OPT_DIR, OPT_JSON, OPT_END};
+static const enum opt o_tpm_enrol[] = {OPT_DIR, OPT_PCRS, REMOTE_OPTIONS, OPT_END};
+static const enum opt o_tpm_pin[] = {OPT_PCRS, REMOTE_OPTIONS, OPT_END};
+
 static const enum opt o_volume[] = {OPT_VOLUME_KEY_FILE, OPT_AT_LEAST, OPT_JSON, OPT_END};
 static const enum opt o_volume_create[] = {
 	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_LABEL, OPT_FORCE, OPT_JSON, OPT_END};
@@ -92,6 +96,25 @@ static const struct verb verbs[] = {
 		"SCONE_TPM names another\n"
 		"TPM than the kernel's (docs/evidence.md).\n",
 		verb_tee_probe},
+	{"tpm show", "", 0, 0, false, o_tpm_show,
+		"Print the keys of this machine's TPM: endorsement key, attestation key.",
+		"ek is what CAS's operator pins; platform is what a session names in `platforms`.\n",
+		verb_tpm_show},
+	{"tpm pin", "NAME EKHASH", 2, 2, false, o_tpm_pin,
+		"Let the machine with this endorsement key enrol itself at CAS. For operators.", NULL,
+		verb_tpm_pin},
+	{"tpm enrol", "NAME", 1, 1, false, o_tpm_enrol,
+		"Enrol this machine's TPM at CAS: its evidence counts while its PCRs stay as they are now.",
+		"CAS sends a secret that only the TPM with both keys opens. The endorsement key must be "
+		"pinned, or have a maker's\n"
+		"certificate that CAS accepts and the caller be an operator. Who is operator can do it "
+		"again, "
+		"after an update.\n",
+		verb_tpm_enrol},
+	{"tpm list", "", 0, 0, false, o_remote, "List the machines at CAS. For operators.", NULL,
+		verb_tpm_list},
+	{"tpm remove", "NAME", 1, 1, false, o_remote, "Believe this machine's TPM no longer. For operators.",
+		NULL, verb_tpm_remove},
 	{"evidence show", "FILE", 1, 1, false, o_show, "Print what evidence says. Nothing is verified.", NULL,
 		verb_evidence_show},
 	{"evidence verify", "FILE", 1, 1, false, o_evidence,
