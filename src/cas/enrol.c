@@ -153,6 +153,7 @@ static int store_machine(struct enrol *e, const struct enrol_caller *c, const ch
 			audit_not_done(c->audit);
 	}
 	buf_free(&b);
+	e->generation = NONE_LOADED;
 	if (!rc)
 		log_info("%s: %s", event, detail);
 	return rc;
@@ -203,7 +204,8 @@ int enrol_refresh(struct enrol *e, struct error *err)
 	e->count = n;
 	if (tell_trust(e, err))
 		return -1;
-	e->generation = generation;
+	/* What is staged may be undone, and its number be another change's. */
+	e->generation = sealed_store_staged(e->store) ? NONE_LOADED : generation;
 	return 0;
 }
 

@@ -71,7 +71,8 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_VOLUME] = {"volume", 0, "HOSTDIR:/MOUNT",
 		"an encrypted volume for the program at /MOUNT, made if HOSTDIR is empty; may be repeated"},
 	[OPT_DIR] = {"dir", 0, "DIR", "state directory of LAS (default /var/lib/openscone/las)"},
-	[OPT_PCRS] = {"pcrs", 0, "LIST", "PCRs of the SHA-256 bank that are held (default 0,2,4,7)"},
+	[OPT_PCRS] = {"pcrs", 0, "LIST",
+		"PCRs of the SHA-256 bank that are held, 0,2,4,7 for example (default none)"},
 	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
 };
 

@@ -104,7 +104,7 @@ static const struct verb verbs[] = {
 		"Let the machine with this endorsement key enrol itself at CAS. For operators.", NULL,
 		verb_tpm_pin},
 	{"tpm enrol", "NAME", 1, 1, false, o_tpm_enrol,
-		"Enrol this machine's TPM at CAS: its evidence counts while its PCRs stay as they are now.",
+		"Enrol this machine's TPM at CAS: from then on its evidence can count.",
 		"CAS sends a secret that only the TPM with both keys opens. The endorsement key must be "
 		"pinned, or have a maker's\n"
 		"certificate that CAS accepts and the caller be an operator. Who is operator can do it "

@@ -15,21 +15,20 @@
 
 #define DEFAULT_DIR "/var/lib/openscone/las"
 #define MACHINES "/v1/tpm/machines"
-#define PCRS_DEFAULT "0,2,4,7"
 
-/* "0,2,4,7" */
+/* "0,2,4,7"; "none", and NULL, for none */
 static int parse_pcrs(const char *text, uint32_t *ret, struct error *err)
 {
 	uint32_t mask = 0;
 	const char *at = text;
 	char *end;
 
-	for (;; at = end + 1) {
+	for (; text && strcmp(text, "none"); at = end + 1) {
 		unsigned long n = strtoul(at, &end, 10);
 
 		if (end == at || *at < '0' || *at > '9' || n >= TPM_ENROL_PCRS || (*end && *end != ','))
 			return error_set(err, ERR_INPUT,
-				"--pcrs %s: wanted numbers below %d with commas between", text,
+				"--pcrs %s: wanted numbers below %d with commas between, or none", text,
 				TPM_ENROL_PCRS);
 		mask |= 1u << n;
 		if (!*end)
@@ -211,7 +210,7 @@ int verb_tpm_enrol(const struct args *a)
 	int rc;
 
 	tpm_enrol_challenge_init(&c);
-	if (tpm_enrol_name_check(name, &err) || parse_pcrs(list ? list : PCRS_DEFAULT, &pcrs, &err))
+	if (tpm_enrol_name_check(name, &err) || parse_pcrs(list, &pcrs, &err))
 		return cli_fail(a, CLI_USAGE, &err, NULL);
 	rc = machine_open(a, &m, &err) ? cli_exit_code(&err) : remote_open(a, &r, &err);
 	if (!rc)
@@ -272,7 +271,7 @@ int verb_tpm_pin(const struct args *a)
 	int rc;
 
 	if (tpm_enrol_name_check(name, &err) || key_hash_parse(ek, strlen(ek), hash, &err) ||
-		parse_pcrs(list ? list : PCRS_DEFAULT, &pcrs, &err))
+		parse_pcrs(list, &pcrs, &err))
 		return cli_fail(a, CLI_USAGE, &err, NULL);
 	rc = call(a, "POST", MACHINES,
 		json_pack("{s:s,s:s,s:I}", "name", name, "ek", ek, "pcrs", (json_int_t)pcrs), &j);

@@ -20,7 +20,11 @@ cas() {
 	address=$(<"$base/cas.address")
 }
 
-boot cas && boot machine && boot other || { not_ok swtpm 'does not start'; exit; }
+tcti_cas='' tcti_machine='' tcti_other=''
+if ! boot cas || ! boot machine || ! boot other; then
+	not_ok swtpm 'does not start'
+	exit
+fi
 # scone as each of the three users
 operator=(env "SCONE_HOME=$base/operator" "$bin/scone")
 machine=(env "SCONE_HOME=$base/machine" "SCONE_TPM=$tcti_machine" "$bin/scone")
@@ -58,8 +62,14 @@ expect 'once only' 6 'enrolled already' -- "${machine[@]}" tpm enrol box "${here
 expect 'listed' 0 '^box$' "^  platform $platform" '\(pinned\)' -- "${operator[@]}" tpm list
 
 # --- attestation --------------------------------------------------------------------------------------------------------------------
-start las env "SCONE_TPM=$tcti_machine" ASAN_OPTIONS=detect_leaks=0 "$bin/scone-las" --tee tpm --socket "$base/las.sock" --dir "$base/las" --runtime "$runtime"
-wait_for las test -S "$base/las.sock" || not_ok scone-las 'does not start on a TPM'
+# start_tpm_las: again where it was; its quote is a new one then
+start_tpm_las() {
+	end_process las
+	rm -f "$base/las.sock"
+	start las env "SCONE_TPM=$tcti_machine" ASAN_OPTIONS=detect_leaks=0 "$bin/scone-las" --tee tpm --socket "$base/las.sock" --dir "$base/las" --runtime "$runtime"
+	wait_for las test -S "$base/las.sock"
+}
+start_tpm_las || not_ok scone-las 'does not start on a TPM'
 export SCONE_LAS_ADDR=$base/las.sock
 cp /bin/true "$base/program"
 cat >"$base/session.yml" <<'END'
@@ -68,12 +78,12 @@ version: "0.3"
 services:
   - name: service
     command: [program]
-    attestation: [{mrenclave: [$MEASUREMENT]}]
+    attestation: [{mrenclave: [$MEASUREMENT], machine: [{tpm: {pcrs: {4: $PCR4}}}]}]
     platforms: [$PLATFORM]
 END
 sed /platforms/d "$base/session.yml" >"$base/any.yml"
 measurement=$(scone measure "$base/program")
-create=("${operator[@]}" session create --set "MEASUREMENT=$measurement")
+create=("${operator[@]}" session create --set "MEASUREMENT=$measurement" --set "PCR4=$zeros")
 expect 'session that names the machine' 0 -- "${create[@]}" "$base/session.yml" --set NAME=named --set "PLATFORM=$platform"
 expect 'session that names another one' 0 -- "${create[@]}" "$base/session.yml" --set NAME=other --set "PLATFORM=$zeros"
 expect 'session that names none' 0 -- "${create[@]}" "$base/any.yml" --set NAME=any
@@ -88,6 +98,7 @@ expect 'PCR 7 changes' 0 -- env "SCONE_TPM=$tcti_machine" "$driver" tpm "$base/l
 event=$(printf 'another key database' | sha256sum | cut -d' ' -f1)
 # shellcheck disable=SC2059 # the bytes are the format
 seen=$(printf "$(printf '%s%s' "$zeros" "$event" | sed 's/../\\x&/g')" | sha256sum | cut -d' ' -f1)
+start_tpm_las || not_ok scone-las 'does not start again'
 attest named 'a changed PCR is refused with both values' 125 "pcr: machine \"box\": .*PCR 7 \(sha256\) is $seen, wanted $zeros" 
 holds 'and CAS logs it' grep -qE "named/service: attestation refused: ATTEST: pcr: .*$seen" "$base/cas.log"
 expect 'the machine itself cannot have it taken' 6 'an operator' -- "${machine[@]}" tpm enrol box "${here_dir[@]}"

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # variables of e2e.sh
 # TPMs for the scripts: swtpm, a whole TPM 2.0 in a process. Sourced after e2e.sh.
 
 # boot NAME: a TPM with the state of that name, started or started again, as this machine's: SCONE_TPM, and $tcti_NAME
