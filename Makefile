@@ -55,6 +55,10 @@ evidence: all
 stress: all
 	@tests/stress/run.sh $(or $(STRESS_SECONDS),600)
 
+# Three etcd and three CAS, each killed with -9 several times while clients work; make check does one of each.
+cluster: all
+	@CLUSTER_ROUNDS=$(or $(CLUSTER_ROUNDS),3) tests/e2e/cas_cluster.py
+
 fuzz: all
 	@scripts/fuzz.sh $(FUZZ_SEED) $(FUZZ_RUNS)
 
@@ -78,4 +82,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-fs evidence stress fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-fs evidence stress cluster fuzz docs format install clean

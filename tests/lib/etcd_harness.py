@@ -1,8 +1,11 @@
 """A real etcd cluster for tests: members on 127.0.0.1 with free ports and temporary directories, mutual TLS for clients and between members."""
 
+import http.client
+import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 
@@ -95,6 +98,19 @@ class Etcd:
         if check and p.returncode:
             raise RuntimeError(f'etcdctl {args}: {p.stderr[-400:]!r}')
         return p.stdout
+
+    def api(self, path, body):
+        """A call of the JSON gateway of the first member."""
+        context = ssl.create_default_context(cafile=self.ca.cert)
+        context.load_cert_chain(self.cert, self.key)
+        c = http.client.HTTPSConnection('127.0.0.1', self.members[0].client, context=context, timeout=10)
+        c.request('POST', path, json.dumps(body))
+        r = c.getresponse()
+        answer = json.loads(r.read())
+        c.close()
+        if r.status != 200:
+            raise RuntimeError(f'{path}: {r.status} {answer}')
+        return answer
 
     def wait(self, seconds=40):
         end = time.monotonic() + seconds
