@@ -17,8 +17,13 @@ struct walk {
 /* The path goes on outside, at dir (n bytes) with rest behind it. */
 static int go_away(struct walk *w, const char *dir, size_t n, const char *rest)
 {
-	size_t rest_n = strlen(rest);
-	bool slash = rest_n > 0 && rest[0] != '/' && (n == 0 || dir[n - 1] != '/');
+	size_t rest_n;
+	bool slash;
+
+	while (n > 0 && dir[n - 1] == '/' && *rest == '/')
+		rest++;
+	rest_n = strlen(rest);
+	slash = rest_n > 0 && rest[0] != '/' && (n == 0 || dir[n - 1] != '/');
 
 	if (w->flags & VFS_NO_XDEV)
 		return -EXDEV;

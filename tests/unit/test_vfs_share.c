@@ -1,0 +1,630 @@
+/*
+ * Several processes: descriptors after fork, record locks of all kinds, shared mappings, exec, and what is left when one is killed.
+ */
+#include "vfs_world.h"
+
+#include <sys/file.h>
+
+#define V "/srv/vol"
+
+static struct flock range(short type, int64_t start, int64_t len)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+}
+
+static int set(int fd, enum vfs_lock_owner owner, short type, int64_t start, int64_t len, bool wait)
+{
+	struct flock l = range(type, start, len);
+
+	return vfs_setlk(&w.c, fd, owner, &l, wait);
+}
+
+/* In a child: one try of each kind; 0 if the answer is as wanted. */
+static int try(int fd, enum vfs_lock_owner owner, short type, int64_t start, int64_t len, int want)
+{
+	return set(fd, owner, type, start, len, false) == want ? 0 : 1;
+}
+
+static void nap(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+static int64_t elapsed(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint32_t holds(const char *path)
+{
+	struct volume_attr a;
+	uint32_t n = 0;
+
+	assert_int_equal(w_stat(&w.c, path, &a), 0);
+	assert_int_equal(volume_holds(vfs_mount_volume(w.c.fs, 0), a.ino, &n), 0);
+	return n;
+}
+
+static void test_fork(void **state)
+{
+	char p[8];
+	pid_t pid;
+
+	w_file(V "/f", "0123456789");
+	assert_int_equal(w_open(&w.c, V "/f", O_RDWR, 0, 5), 0);
+	assert_int_equal(holds(V "/f"), 1);
+	pid = world_fork();
+	if (pid == 0) {
+		if (vfs_read(&w.c, 5, p, 4) != 4 || vfs_close(&w.c, 5) != 0 ||
+			w_open(&w.c, V "/g", O_CREAT | O_WRONLY, 0600, 5) != 0 ||
+			vfs_write(&w.c, 5, "child", 5) != 5)
+			_exit(1);
+		_exit(vfs_leave(&w.c) == 0 ? 0 : 2);
+	}
+	world_wait(pid, 0);
+	/* one offset, two tables */
+	assert_int_equal(vfs_lseek(&w.c, 5, 0, SEEK_CUR), 4);
+	assert_int_equal(vfs_read(&w.c, 5, p, 3), 3);
+	assert_memory_equal(p, "456", 3);
+	assert_int_equal(holds(V "/g"), 0);
+	assert_int_equal(holds(V "/f"), 1);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(holds(V "/f"), 0);
+}
+
+static void test_fork_cancel(void **state)
+{
+	uint32_t slot = 0;
+
+	w_file(V "/c", "x");
+	assert_int_equal(w_open(&w.c, V "/c", O_RDWR, 0, 5), 0);
+	assert_int_equal(vfs_fork_prepare(&w.c, true, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(holds(V "/c"), 1);
+	vfs_fork_cancel(&w.c, slot);
+	assert_int_equal(holds(V "/c"), 0);
+}
+
+static void test_killed(void **state)
+{
+	struct volume_attr a;
+	uint32_t n;
+	pid_t pid;
+
+	w_file(V "/k", "x");
+	assert_int_equal(w_stat(&w.c, V "/k", &a), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		if (w_open(&w.c, V "/k", O_RDWR, 0, 5) != 0 || w_unlink(&w.c, V "/k") != 0 ||
+			set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, false) != 0 ||
+			w_open(&w.c, V, O_TMPFILE | O_RDWR, 0600, 6) != 0)
+			_exit(1);
+		w.sh->number[0] = 1;
+		pause();
+	}
+	while (!__atomic_load_n(&w.sh->number[0], __ATOMIC_ACQUIRE))
+		nap(1);
+	/* alive: nothing is taken away */
+	assert_int_equal(vfs_reap(&w.c), 0);
+	assert_int_equal(volume_holds(vfs_mount_volume(w.c.fs, 0), a.ino, &n), 0);
+	assert_int_equal(n, 1);
+	world_kill(pid);
+	assert_int_equal(vfs_reap(&w.c), 1);
+	assert_int_equal(volume_getattr(vfs_mount_volume(w.c.fs, 0), a.ino, &a), -ENOENT);
+	assert_int_equal(vfs_reap(&w.c), 0);
+}
+
+/* The parent dies while its child is on its way: the child gets its slot if it comes in time, and not after it was taken away. */
+static void test_birth(void **state)
+{
+	pid_t pid;
+
+	w_file(V "/b", "x");
+	assert_int_equal(w_open(&w.c, V "/b", O_RDWR, 0, 5), 0);
+	for (int late = 0; late < 2; late++) {
+		w.sh->number[1] = w.sh->number[2] = w.sh->number[3] = 0;
+		pid = world_fork();
+		if (pid == 0) {
+			uint32_t slot = 0;
+
+			if (vfs_fork_prepare(&w.c, false, &slot) < 0)
+				_exit(1);
+			pid = fork();
+			if (pid > 0)
+				pause();
+			alarm(60);
+			w.self = slot;
+			__atomic_store_n(&w.sh->number[1], (uint64_t)getpid(), __ATOMIC_RELEASE);
+			while (!__atomic_load_n(&w.sh->number[2], __ATOMIC_ACQUIRE))
+				nap(1);
+			if (arena_take(&w.arena, slot) < 0)
+				_exit(2);
+			w.sh->number[4] = (uint64_t)(int64_t)vfs_fork_child(&w.c, slot, (uint32_t)getpid());
+			__atomic_store_n(&w.sh->number[3], 1, __ATOMIC_RELEASE);
+			if (w.sh->number[4] == 0)
+				_exit(vfs_leave(&w.c) == 0 ? 0 : 3);
+			_exit(0);
+		}
+		while (!__atomic_load_n(&w.sh->number[1], __ATOMIC_ACQUIRE))
+			nap(1);
+		world_kill(pid);
+		if (late)
+			w.sh->clock += 10000000000LL;
+		/* the parent, and the child that never came */
+		assert_int_equal(vfs_reap(&w.c), late ? 2 : 1);
+		__atomic_store_n(&w.sh->number[2], 1, __ATOMIC_RELEASE);
+		while (!__atomic_load_n(&w.sh->number[3], __ATOMIC_ACQUIRE))
+			nap(1);
+		assert_int_equal((int)(int64_t)w.sh->number[4], late ? -ESTALE : 0);
+		while (kill((pid_t)w.sh->number[1], 0) == 0)
+			nap(1);
+		vfs_reap(&w.c);
+	}
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(holds(V "/b"), 0);
+}
+
+static void test_posix_locks(void **state)
+{
+	struct flock l;
+	pid_t pid;
+	int e = 0;
+
+	w_file(V "/l", "0123456789");
+	assert_int_equal(w_open(&w.c, V "/l", O_RDWR, 0, 5), 0);
+	assert_int_equal(w_open(&w.c, V "/l", O_RDONLY, 0, 6), 0);
+	assert_int_equal(set(6, VFS_LOCK_POSIX, F_WRLCK, 0, 1, false), -EBADF);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, 17, 0, 1, false), -EINVAL);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, -1, 1, false), -EINVAL);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 5, -6, false), -EINVAL);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, INT64_MAX, 2, false), -EOVERFLOW);
+	assert_int_equal(set(9, VFS_LOCK_POSIX, F_WRLCK, 0, 2, false), -EBADF);
+	/* [10, 19] written, with [13, 15] only read, [17] free */
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 20, -10, false), 0);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_RDLCK, 13, 3, false), 0);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_UNLCK, 17, 1, false), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		/* not inherited */
+		e |= try(5, VFS_LOCK_POSIX, F_RDLCK, 10, 1, -EAGAIN);
+		e |= try(5, VFS_LOCK_POSIX, F_RDLCK, 13, 3, 0);
+		e |= try(5, VFS_LOCK_POSIX, F_WRLCK, 13, 1, -EAGAIN);
+		e |= try(5, VFS_LOCK_POSIX, F_RDLCK, 16, 1, -EAGAIN);
+		e |= try(5, VFS_LOCK_POSIX, F_WRLCK, 17, 1, 0);
+		e |= try(5, VFS_LOCK_POSIX, F_WRLCK, 17, 2, -EAGAIN);
+		e |= try(5, VFS_LOCK_POSIX, F_WRLCK, 20, 0, 0);
+		e |= try(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, -EAGAIN);
+		l = range(F_WRLCK, 0, 0);
+		e |= vfs_getlk(&w.c, 5, VFS_LOCK_POSIX, &l) != 0 || l.l_type == F_UNLCK ||
+		     l.l_pid != getppid();
+		l = range(F_WRLCK, 18, 1);
+		e |= vfs_getlk(&w.c, 5, VFS_LOCK_POSIX, &l) != 0 || l.l_type != F_WRLCK || l.l_start != 18 ||
+		     l.l_len != 2;
+		l = range(F_WRLCK, 0, 10);
+		e |= vfs_getlk(&w.c, 5, VFS_LOCK_POSIX, &l) != 0 || l.l_type != F_UNLCK || l.l_len != 10;
+		_exit(vfs_leave(&w.c) == 0 ? e : 2);
+	}
+	world_wait(pid, 0);
+	/* what the child had is gone with it */
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, false), 0);
+	/* closing any descriptor of the file drops all of them */
+	assert_int_equal(vfs_close(&w.c, 6), 0);
+	pid = world_fork();
+	if (pid == 0)
+		_exit(try(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, 0));
+	world_wait(pid, 0);
+	/* it did not leave: its lock goes when somebody asks long enough */
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, false), -EAGAIN);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, true), 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+}
+
+/* Random locks and unlocks against a table of bytes. */
+static void test_lock_model(void **state)
+{
+	uint8_t model[64] = {0};
+	uint64_t seed = 5;
+	pid_t pid;
+	int to[2], from[2];
+
+	w_file(V "/m", "");
+	assert_int_equal(w_open(&w.c, V "/m", O_RDWR, 0, 5), 0);
+	assert_int_equal(pipe(to), 0);
+	assert_int_equal(pipe(from), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		char c;
+
+		while (read(to[0], &c, 1) == 1 && c) {
+			uint8_t seen[64];
+
+			for (int i = 0; i < 64; i++) {
+				struct flock l = range(F_WRLCK, i, 1);
+
+				if (vfs_getlk(&w.c, 5, VFS_LOCK_POSIX, &l) < 0)
+					_exit(1);
+				seen[i] = l.l_type == F_UNLCK ? 0 : l.l_type == F_RDLCK ? 1 : 2;
+			}
+			if (write(from[1], seen, 64) != 64)
+				_exit(2);
+		}
+		_exit(vfs_leave(&w.c));
+	}
+	for (int round = 0; round < 1500; round++) {
+		static const short types[] = {F_UNLCK, F_RDLCK, F_WRLCK};
+		uint64_t kind = fs_rand(&seed) % 3, start = fs_rand(&seed) % 64,
+			 len = 1 + fs_rand(&seed) % (64 - start);
+		uint8_t seen[64];
+
+		assert_int_equal(set(5, VFS_LOCK_POSIX, types[kind], (int64_t)start, (int64_t)len, false), 0);
+		memset(model + start, (int)kind, len);
+		assert_int_equal(write(to[1], "x", 1), 1);
+		assert_int_equal(read(from[0], seen, 64), 64);
+		assert_memory_equal(seen, model, 64);
+	}
+	assert_int_equal(write(to[1], "\0", 1), 1);
+	world_wait(pid, 0);
+	close(to[0]);
+	close(to[1]);
+	close(from[0]);
+	close(from[1]);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+}
+
+static void test_wait(void **state)
+{
+	int64_t t;
+	pid_t pid;
+
+	w_file(V "/w", "");
+	assert_int_equal(w_open(&w.c, V "/w", O_RDWR, 0, 5), 0);
+	w.sh->number[0] = 0;
+	pid = world_fork();
+	if (pid == 0) {
+		if (set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, false) != 0)
+			_exit(1);
+		__atomic_store_n(&w.sh->number[0], 1, __ATOMIC_RELEASE);
+		nap(300);
+		w.sh->number[1] = 1;
+		if (set(5, VFS_LOCK_POSIX, F_UNLCK, 0, 0, false) != 0)
+			_exit(2);
+		nap(300);
+		_exit(vfs_leave(&w.c));
+	}
+	while (!__atomic_load_n(&w.sh->number[0], __ATOMIC_ACQUIRE))
+		nap(1);
+	t = elapsed();
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 3, 1, true), 0);
+	assert_int_equal(w.sh->number[1], 1);
+	assert_true(elapsed() - t >= 200 && elapsed() - t < 550);
+	world_wait(pid, 0);
+	/* a holder that is killed is noticed */
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_UNLCK, 0, 0, false), 0);
+	w.sh->number[0] = 0;
+	pid = world_fork();
+	if (pid == 0) {
+		if (set(5, VFS_LOCK_OFD, F_WRLCK, 0, 0, false) == 0 && vfs_close(&w.c, 5) == 0 &&
+			w_open(&w.c, V "/w", O_RDWR, 0, 6) == 0 &&
+			set(6, VFS_LOCK_POSIX, F_WRLCK, 5, 1, false) == -EAGAIN &&
+			set(6, VFS_LOCK_OFD, F_WRLCK, 5, 1, false) == -EAGAIN &&
+			vfs_flock(&w.c, 6, LOCK_EX) == 0)
+			__atomic_store_n(&w.sh->number[0], 1, __ATOMIC_RELEASE);
+		pause();
+	}
+	while (!__atomic_load_n(&w.sh->number[0], __ATOMIC_ACQUIRE))
+		nap(1);
+	/* the OFD lock is the file's, and that is ours too */
+	assert_int_equal(set(5, VFS_LOCK_OFD, F_RDLCK, 0, 0, false), 0);
+	assert_int_equal(set(5, VFS_LOCK_OFD, F_UNLCK, 0, 0, false), 0);
+	assert_int_equal(vfs_flock(&w.c, 5, LOCK_EX | LOCK_NB), -EWOULDBLOCK);
+	world_kill(pid);
+	t = elapsed();
+	assert_int_equal(vfs_flock(&w.c, 5, LOCK_EX), 0);
+	assert_true(elapsed() - t < 1000);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+}
+
+static void test_deadlock(void **state)
+{
+	pid_t pid;
+
+	w_file(V "/dl", "");
+	assert_int_equal(w_open(&w.c, V "/dl", O_RDWR, 0, 5), 0);
+	w.sh->number[0] = 0;
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 1, false), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		if (set(5, VFS_LOCK_POSIX, F_WRLCK, 1, 1, false) != 0)
+			_exit(1);
+		__atomic_store_n(&w.sh->number[0], 1, __ATOMIC_RELEASE);
+		if (set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 1, true) != 0)
+			_exit(2);
+		_exit(vfs_leave(&w.c));
+	}
+	while (!__atomic_load_n(&w.sh->number[0], __ATOMIC_ACQUIRE))
+		nap(1);
+	nap(100);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_WRLCK, 1, 1, true), -EDEADLK);
+	assert_int_equal(set(5, VFS_LOCK_POSIX, F_UNLCK, 0, 1, false), 0);
+	world_wait(pid, 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+}
+
+static void on_signal(int n)
+{
+	(void)n;
+}
+
+static void test_interrupted(void **state)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+	pid_t pid;
+
+	w_file(V "/i", "");
+	assert_int_equal(w_open(&w.c, V "/i", O_RDWR, 0, 5), 0);
+	assert_int_equal(w_open(&w.c, V "/i", O_RDWR, 0, 6), 0);
+	assert_int_equal(vfs_flock(&w.c, 5, LOCK_SH), 0);
+	assert_int_equal(vfs_flock(&w.c, 6, LOCK_SH), 0);
+	assert_int_equal(
+		vfs_flock(&w.c, 6, LOCK_EX | LOCK_NB), -EWOULDBLOCK); /* and so the shared one is gone */
+	assert_int_equal(vfs_flock(&w.c, 5, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(vfs_flock(&w.c, 5, 99), -EINVAL);
+	sigaction(SIGUSR1, &sa, NULL);
+	pid = world_fork();
+	if (pid == 0)
+		_exit(vfs_close(&w.c, 5) == 0 && vfs_flock(&w.c, 6, LOCK_EX) == -EINTR ? vfs_leave(&w.c) : 1);
+	nap(300);
+	kill(pid, SIGUSR1);
+	world_wait(pid, 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(vfs_flock(&w.c, 6, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(vfs_close(&w.c, 6), 0);
+}
+
+static uint8_t *map(int fd, int prot, size_t len, struct vfs_node *n)
+{
+	uint64_t off = 0;
+	uint8_t *p;
+
+	assert_int_equal(vfs_map(&w.c, fd, prot, MAP_SHARED, n, &off), 0);
+	p = mmap(NULL, len, prot, MAP_SHARED, w.pages, (off_t)off);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
+static void test_map(void **state)
+{
+	static uint8_t content[300000], back[300000];
+	struct volume *v = vfs_mount_volume(w.c.fs, 0);
+	struct vfs_node n, m;
+	struct volume_attr a;
+	uint64_t off;
+	uint8_t *p, *q;
+	uint32_t mount;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(content); i++)
+		content[i] = (uint8_t)(i / 7);
+	assert_int_equal(w_open(&w.c, V "/map", O_RDWR | O_CREAT, 0600, 5), 0);
+	assert_int_equal(vfs_write(&w.c, 5, content, sizeof(content)), sizeof(content));
+	assert_int_equal(w_open(&w.c, V "/map", O_RDONLY, 0, 6), 0);
+	assert_int_equal(w_open(&w.c, V "/map", O_WRONLY, 0, 7), 0);
+	assert_int_equal(vfs_map(&w.c, 6, PROT_WRITE, MAP_SHARED, &n, &off), -EACCES);
+	assert_int_equal(vfs_map(&w.c, 7, PROT_READ, MAP_SHARED, &n, &off), -EACCES);
+	assert_int_equal(vfs_map(&w.c, 5, PROT_READ, MAP_PRIVATE, &n, &off), -EINVAL);
+	p = map(5, PROT_READ | PROT_WRITE, 300000, &n);
+	q = map(6, PROT_READ, 300000, &m);
+	assert_int_equal(n.ino, m.ino);
+	assert_memory_equal(p, content, sizeof(content));
+	/* three ways to one content */
+	p[100000] = 0xee;
+	assert_int_equal(vfs_pread(&w.c, 6, back, 1, 100000), 1);
+	assert_int_equal(back[0], 0xee);
+	assert_int_equal(vfs_pwrite(&w.c, 7, "written", 7, 200000), 7);
+	assert_memory_equal(q + 200000, "written", 7);
+	/* the volume has it when it was asked to */
+	assert_int_equal(volume_read(v, n.ino, 100000, back, 1), 1);
+	assert_int_equal(back[0], content[100000]);
+	assert_int_equal(vfs_map_sync(&w.c, &n, 100000, 1, true), 0);
+	assert_int_equal(volume_read(v, n.ino, 100000, back, 1), 1);
+	assert_int_equal(back[0], 0xee);
+	assert_int_equal(volume_read(v, n.ino, 200000, back, 7), 7);
+	assert_memory_equal(back, content + 200000, 7);
+	assert_int_equal(vfs_fsync(&w.c, 5, false), 0);
+	assert_int_equal(volume_read(v, n.ino, 200000, back, 7), 7);
+	assert_memory_equal(back, "written", 7);
+	/* longer and shorter: zeros where there was nothing */
+	assert_int_equal(vfs_ftruncate(&w.c, 5, 150001), 0);
+	assert_int_equal(vfs_ftruncate(&w.c, 5, 400000), 0);
+	assert_int_equal(vfs_pread(&w.c, 5, back, 100, 150000), 100);
+	assert_int_equal(back[0], content[150000]);
+	for (int i = 1; i < 100; i++)
+		assert_int_equal(back[i], 0);
+	assert_int_equal(p[200000], 0);
+	assert_int_equal(vfs_lseek(&w.c, 5, 0, SEEK_END), 400000);
+	assert_int_equal(vfs_write(&w.c, 5, "end", 3), 3);
+	assert_int_equal(vfs_fstat(&w.c, 5, &a, &mount), 0);
+	assert_int_equal(a.size, 400003);
+	assert_int_equal(vfs_fallocate(&w.c, 5, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 9000), 0);
+	assert_int_equal(p[9], content[9]);
+	assert_int_equal(p[10] | p[5000] | p[9009], 0);
+	assert_int_equal(p[9010], content[9010]);
+	/* another process, killed: what it wrote is there, and its mapping is not */
+	pid = world_fork();
+	if (pid == 0) {
+		p[50000] = 0xaa;
+		if (vfs_pwrite(&w.c, 5, "killed", 6, 60000) == 6)
+			__atomic_store_n(&w.sh->number[0], 7, __ATOMIC_RELEASE);
+		pause();
+	}
+	while (__atomic_load_n(&w.sh->number[0], __ATOMIC_ACQUIRE) != 7)
+		nap(1);
+	munmap(p, 300000);
+	munmap(q, 300000);
+	assert_int_equal(vfs_map_again(&w.c, &n), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(vfs_unmap(&w.c, &n), 0);
+	assert_int_equal(vfs_unmap(&w.c, &n), -EINVAL);
+	assert_int_equal(vfs_map_again(&w.c, &n), -EINVAL);
+	for (int i = 5; i <= 7; i++)
+		assert_int_equal(vfs_close(&w.c, i), 0);
+	assert_int_equal(holds(V "/map"), 1);
+	world_kill(pid);
+	assert_int_equal(vfs_reap(&w.c), 1);
+	assert_int_equal(holds(V "/map"), 0);
+	assert_int_equal(volume_read(v, n.ino, 50000, back, 1), 1);
+	assert_int_equal(back[0], 0xaa);
+	assert_int_equal(volume_read(v, n.ino, 60000, back, 6), 6);
+	assert_memory_equal(back, "killed", 6);
+	/* mapped again: nothing of before is in the pages */
+	assert_int_equal(w_truncate(&w.c, V "/map", 0), 0);
+	assert_int_equal(w_truncate(&w.c, V "/map", 100000), 0);
+	assert_int_equal(w_open(&w.c, V "/map", O_RDWR, 0600, 5), 0);
+	p = map(5, PROT_READ | PROT_WRITE, 100000, &n);
+	for (size_t i = 0; i < 100000; i++)
+		assert_int_equal(p[i], 0);
+	p[5] = 1;
+	munmap(p, 100000);
+	/* by exec, too */
+	vfs_exec_done(&w.c);
+	assert_int_equal(volume_read(v, n.ino, 5, back, 1), 1);
+	assert_int_equal(back[0], 1);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(holds(V "/map"), 0);
+}
+
+/* As execve: another view of the same slot; what the old one was in the middle of is cleared up. */
+static void test_exec(void **state)
+{
+	struct vfs_env env = world_env();
+	pid_t pid;
+
+	w_file(V "/x", "exec");
+	assert_int_equal(w_open(&w.c, V "/x", O_RDWR, 0, 5), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		struct vfs_caller c = w.c;
+		struct vfs_io io;
+		char p[8];
+
+		if (vfs_io_begin(&w.c, 5, VFS_WRITE, 0, 5, &io) < 0 ||
+			set(5, VFS_LOCK_POSIX, F_WRLCK, 0, 0, false) < 0)
+			_exit(1);
+		/* the locks of the middle of a call are another incarnation's */
+		arena_give(&w.arena, w.self);
+		if (arena_take(&w.arena, w.self) < 0)
+			_exit(2);
+		c.fs = NULL;
+		if (vfs_attach(&env, w.arena.base + ARENA_HEAD, &c) < 0)
+			_exit(3);
+		for (uint32_t i = 0; i < WORLD_MOUNTS; i++) {
+			struct volume_env e = world_volume_env(i);
+			struct vfs_mount m = {.env = &e,
+				.key = fs_key,
+				.arena = world_at(2 + 2 * i),
+				.arena_len = world_volume_arena()};
+
+			if (vfs_mount_attach(c.fs, i, &m) < 0)
+				_exit(4);
+		}
+		w.c = c;
+		vfs_exec_done(&c);
+		if (vfs_mount_count(c.fs) != 2 || strcmp(vfs_mount_path(c.fs, 1), "/other") != 0 ||
+			vfs_fd_next(&c, 0) != 5 || vfs_read(&c, 5, p, 8) != 4 || vfs_close(&c, 5) != 0)
+			_exit(5);
+		w.sh->number[0] = 9;
+		_exit(vfs_leave(&c) == 0 ? 0 : 6);
+	}
+	world_wait(pid, 0);
+	assert_int_equal(w.sh->number[0], 9);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(holds(V "/x"), 0);
+}
+
+/* A descriptor is closed while a call on it is under way: the call ends as it would have, then the file goes. */
+static void test_pins(void **state)
+{
+	struct volume_attr a;
+	struct vfs_io io;
+	uint32_t m;
+	pid_t pid;
+
+	assert_int_equal(w_open(&w.c, V "/pin", O_RDWR | O_CREAT, 0600, 5), 0);
+	assert_int_equal(vfs_fstat(&w.c, 5, &a, &m), 0);
+	pid = world_fork();
+	if (pid == 0) {
+		while (!__atomic_load_n(&w.sh->number[5], __ATOMIC_ACQUIRE))
+			nap(1);
+		_exit(vfs_close(&w.c, 5) == 0 ? vfs_leave(&w.c) : 1);
+	}
+	assert_int_equal(vfs_io_begin(&w.c, 5, VFS_WRITE, 0, 10, &io), 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(w_unlink(&w.c, V "/pin"), 0);
+	/* the last descriptor is another process' */
+	__atomic_store_n(&w.sh->number[5], 1, __ATOMIC_RELEASE);
+	world_wait(pid, 0);
+	assert_int_equal(w_open(&w.c, V "/other_file", O_RDWR | O_CREAT, 0600, 5), 0);
+	assert_int_equal(vfs_io_write(&io, "to whom?", 8), 8);
+	assert_int_equal(volume_getattr(vfs_mount_volume(w.c.fs, 0), a.ino, &a), 0);
+	assert_int_equal(a.size, 8);
+	assert_int_equal(vfs_io_end(&io), 0);
+	assert_int_equal(volume_getattr(vfs_mount_volume(w.c.fs, 0), a.ino, &a), -ENOENT);
+	assert_int_equal(vfs_lseek(&w.c, 5, 0, SEEK_END), 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+}
+
+static void test_tick(void **state)
+{
+	struct vfs_node n;
+	uint8_t back, *p;
+	struct volume_stats before, after;
+	struct volume *v = vfs_mount_volume(w.c.fs, 0);
+
+	assert_int_equal(vfs_tick(&w.c, 1000000000), 0);
+	assert_int_equal(w_open(&w.c, V "/tick", O_RDWR | O_CREAT, 0600, 5), 0);
+	assert_int_equal(vfs_write(&w.c, 5, "x", 1), 1);
+	p = map(5, PROT_READ | PROT_WRITE, 4096, &n);
+	p[0] = 'y';
+	volume_stats_get(v, &before);
+	assert_int_equal(vfs_tick(&w.c, 1000000000), 0);
+	volume_stats_get(v, &after);
+	assert_int_equal(before.commits, after.commits);
+	w.sh->clock += 40000000000LL;
+	assert_int_equal(vfs_tick(&w.c, 1000000000), 0);
+	volume_stats_get(v, &after);
+	assert_true(after.commits > before.commits);
+	assert_int_equal(volume_read(v, n.ino, 0, &back, 1), 1);
+	assert_int_equal(back, 'y');
+	munmap(p, 4096);
+	assert_int_equal(vfs_unmap(&w.c, &n), 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(vfs_abandon(&w.c), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_start, world_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_fork),
+		TEST(test_fork_cancel),
+		TEST(test_killed),
+		TEST(test_birth),
+		TEST(test_posix_locks),
+		TEST(test_lock_model),
+		TEST(test_wait),
+		TEST(test_deadlock),
+		TEST(test_interrupted),
+		TEST(test_map),
+		TEST(test_exec),
+		TEST(test_pins),
+		TEST(test_tick),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
