@@ -15,6 +15,7 @@
 #include "runtime/code.h"
 #include "runtime/proc_path.h"
 #include "runtime/shields.h"
+#include "runtime/sys/volume.h"
 #include "runtime/verified.h"
 
 #define AT_EACCESS_FLAG 0x200
@@ -107,12 +108,22 @@ static int check_elf(int fd, const struct stat *st)
 }
 
 /* Open what execve would run: a regular file with execute permission. */
-static int open_program(int dirfd, const char *path, struct stat *st)
+/* Of a volume: a copy in memory, whose name is volume_path; else that is empty. */
+static int open_program(int dirfd, const char *path, struct stat *st, char volume_path[PATH_MAX])
 {
+	char elsewhere[PATH_MAX];
+	bool moved;
+	long got;
 	int fd, rc;
 
 	if (!path[0])
 		return -ENOENT;
+	got = volume_program(dirfd, path, st, volume_path, &moved);
+	if (got != VOLUME_NOT_OURS)
+		return (int)got;
+	if (moved)
+		path = strcpy(elsewhere, volume_path);
+	volume_path[0] = '\0';
 	rc = (int)host_call4(SYS_newfstatat, dirfd, (long)path, (long)st, 0);
 	if (rc)
 		return rc;
@@ -187,7 +198,7 @@ static bool closes_on_exec(const char *execfn)
 
 int launch_resolve(struct launch *l, int dirfd)
 {
-	char name[PATH_MAX], head[SHEBANG_MAX], real[PATH_MAX];
+	char name[PATH_MAX], head[SHEBANG_MAX], real[PATH_MAX], in_volume[PATH_MAX];
 	struct shebang s;
 
 	if (openable_name(l->execfn, name))
@@ -195,7 +206,7 @@ int launch_resolve(struct launch *l, int dirfd)
 	for (int depth = 0; depth <= SHEBANG_DEPTH; depth++) {
 		struct stat st;
 		int fd = depth && !name[0] ? -EACCES /* the working directory, to the kernel */
-					   : open_program(depth ? AT_FDCWD : dirfd, name, &st),
+					   : open_program(depth ? AT_FDCWD : dirfd, name, &st, in_volume),
 		    kind, rc;
 		bool gone = false;
 		long n;
@@ -207,7 +218,10 @@ int launch_resolve(struct launch *l, int dirfd)
 		rc = kind < 0 || n < 0 ? -ENOEXEC : 0;
 		if (!rc && kind == 0) {
 			rc = check_elf(fd, &st);
-			if (!rc)
+			gone = in_volume[0];
+			if (!rc && gone)
+				memcpy(real, in_volume, sizeof(real));
+			else if (!rc)
 				rc = absolute_name(fd, depth ? AT_FDCWD : dirfd, name, &st, real, &gone);
 		}
 		if (rc || !gone)

@@ -80,7 +80,7 @@ static void own_arena(void)
 
 static uint32_t own_slot(void)
 {
-	return self()->volumes->caller.slot;
+	return self()->volumes->slot;
 }
 
 /* --- callbacks --- */
@@ -595,6 +595,7 @@ int volumes_decode(struct process *p, struct rd *in)
 	if (rc)
 		return rc;
 	p->volumes->caller.slot = slot;
+	p->volumes->slot = slot;
 	p->volumes->cwd_inside = inside;
 	volumes_inherit(p, false);
 	rc = vfs_attach(&vfs_environment, region(), &p->volumes->caller);
@@ -663,6 +664,17 @@ void volumes_leave(const struct thread *t)
 		__atomic_sub_fetch(&gate[(unsigned)t->tid % GATES].inside, 1, __ATOMIC_RELEASE);
 }
 
+struct thread *volumes_thread(struct thread *scratch)
+{
+	if (!arena.base)
+		return NULL;
+	if (runtime.threads_started)
+		return thread_self();
+	memset(scratch, 0, sizeof(*scratch));
+	scratch->proc = first;
+	return scratch;
+}
+
 int volumes_fork_prepare(struct process *p, uint32_t *ret_slot)
 {
 	int rc;
@@ -694,7 +706,7 @@ static void be_born(struct process *p, uint32_t slot)
 {
 	if (arena_take(&arena, slot))
 		host_call1(SYS_exit_group, 127);
-	p->volumes->caller.slot = slot;
+	p->volumes->slot = slot;
 	if (vfs_fork_child(&p->volumes->caller, slot, (uint32_t)host_call0(SYS_getpid)))
 		host_call1(SYS_exit_group, 127);
 	p->volumes->born = 1;
@@ -726,7 +738,7 @@ int volumes_clone(struct process *child, const struct process *parent)
 		return -ENOMEM;
 	}
 	*child->volumes = *parent->volumes;
-	child->volumes->caller.slot = slot;
+	child->volumes->slot = slot;
 	child->volumes->born = 0;
 	return 0;
 }
@@ -734,7 +746,7 @@ int volumes_clone(struct process *child, const struct process *parent)
 void volumes_cancel(struct process *child)
 {
 	if (child->volumes)
-		vfs_fork_cancel(&first->volumes->caller, child->volumes->caller.slot);
+		vfs_fork_cancel(&first->volumes->caller, child->volumes->slot);
 	volumes_drop(child);
 }
 
@@ -747,7 +759,7 @@ void volumes_drop(struct process *child)
 void volumes_born(struct process *child)
 {
 	if (child->volumes && !child->volumes->born)
-		be_born(child, child->volumes->caller.slot);
+		be_born(child, child->volumes->slot);
 }
 
 /* --- the end --- */
@@ -799,7 +811,7 @@ void volumes_keep_begin(uint32_t slot)
 {
 	if (arena_take(&arena, slot))
 		_exit(1);
-	first->volumes->caller.slot = slot;
+	first->volumes->slot = slot;
 	shared()->keeper = slot;
 }
 

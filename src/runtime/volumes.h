@@ -16,6 +16,7 @@
 /* What a process has of its own. A child that shares its parent's memory has one, too. */
 struct process_volumes {
 	struct vfs_caller caller;
+	uint32_t slot; /* who locks: caller.slot, but that at birth it is first */
 	uint32_t born; /* of such a child: its slot is its own by now */
 	uint32_t
 		cwd_inside; /* the working directory is in a volume: descriptor volumes_cwd_fd() of the slot */
@@ -50,6 +51,8 @@ void volumes_born(struct process *child);
 /* The process ends now, as it wants: what it has is given up, and the last waits until all is on the disk. */
 void volumes_exit(struct process *p);
 
+/* The calling thread, or, before the program runs, scratch made to stand for it. NULL: there are no volumes. */
+struct thread *volumes_thread(struct thread *scratch);
 /* Around every use of vfs_* in a thread of the program but under shields_lock. Do not wait for others in between without leaving. */
 void volumes_enter(const struct thread *t);
 void volumes_leave(const struct thread *t);

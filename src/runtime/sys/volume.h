@@ -32,6 +32,11 @@ long volume_copy_call(struct regs *r, struct thread *t, const struct fd_entry *e
 /* volume_map.c; not in vfs */
 long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e);
 
+/* The program that execve names, if it is in a volume: a descriptor of a sealed copy in memory, with its attributes and its name in real. Before
+ * the program runs, too. VOLUME_NOT_OURS: the host has it; if *ret_moved, under the path in real. */
+struct stat;
+long volume_program(int dirfd, const char *path, struct stat *st, char real[VFS_PATH_MAX], bool *ret_moved);
+
 extern const struct fd_ops fd_ops_volume, fd_ops_hidden;
 
 #endif

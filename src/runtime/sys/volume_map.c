@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "host/host.h"
 #include "runtime/code.h"
+#include "runtime/shields.h"
 #include "runtime/sys/volume.h"
 #include "runtime/volumes.h"
 #include "runtime/volume_maps.h"
@@ -161,6 +163,57 @@ static long mmap_inside(struct regs *r, struct thread *t, const struct fd_entry 
 	if (prot & PROT_EXEC)
 		return -EACCES;
 	return map_shared(r, t, e);
+}
+
+/* Open, copied to memory, read-only. *real: its name. */
+static long copy_program(
+	struct thread *t, const struct vfs_place *p, struct stat *st, char real[VFS_PATH_MAX])
+{
+	const struct vfs_caller *c = volumes_caller(t);
+	long fd, copy, n;
+	int rc;
+
+	if (!p->found)
+		return -ENOENT;
+	if (!S_ISREG(p->attr.mode))
+		return -EACCES;
+	rc = vfs_access(c, p, X_OK);
+	fd = rc ? rc : vplace_open(t, p, O_RDONLY | O_CLOEXEC, 0);
+	if (host_failed(fd))
+		return fd;
+	n = vfs_fd_path(c, (int)fd, real, VFS_PATH_MAX);
+	copy = n < 0 ? n : memory_copy(c, (int)fd);
+	shields_lock();
+	fd_clear(t->proc, (int)fd);
+	(void)vfs_close(c, (int)fd);
+	shields_unlock();
+	host_close((int)fd);
+	if (!host_failed(copy))
+		rc = (int)host_fstat((int)copy, st);
+	return copy;
+}
+
+long volume_program(int dirfd, const char *path, struct stat *st, char real[VFS_PATH_MAX], bool *ret_moved)
+{
+	struct thread scratch, *t = volumes_thread(&scratch);
+	struct vpath v;
+	long ret;
+
+	*ret_moved = false;
+	if (!t)
+		return VOLUME_NOT_OURS;
+	volumes_enter(t);
+	ret = vpath_find(t, dirfd, path, VPATH_EMPTY, &v);
+	if (!ret && v.kind == VPATH_HOST && host_call4(SYS_faccessat, dirfd, (long)path, F_OK, 0) == -ENOENT)
+		ret = vpath_behind(t, dirfd, path, 0, &v);
+	if (v.kind == VPATH_VOLUME && !ret) {
+		ret = copy_program(t, &v.place, st, real);
+	} else if (v.kind == VPATH_MOVED) {
+		memcpy(real, v.place.away, strlen(v.place.away) + 1);
+		*ret_moved = true;
+	}
+	volumes_leave(t);
+	return v.kind == VPATH_VOLUME || ret ? ret : VOLUME_NOT_OURS;
 }
 
 long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e)
