@@ -90,10 +90,13 @@ static int key_value(
 
 	buf_init_secret(&parts, PARTS_MAX);
 	rc = vault_key_parts(s->doc, &s->vault, spec, false, &parts, err);
-	if (!rc &&
-		secret_parts_get(parts.data, parts.len, spec->kind >= SECRET_X509 ? "crt" : "pem", &p, &n)) {
+	if (!rc && secret_parts_get(parts.data, parts.len,
+			   spec->kind == SECRET_PGP		    ? "publickey:asciiarmored"
+			   : secret_kind_is_certificate(spec->kind) ? "crt"
+								    : "pem",
+			   &p, &n)) {
 		json_object_set_new(j, "value", text_value(p, n));
-		if (spec->kind >= SECRET_X509)
+		if (secret_kind_is_certificate(spec->kind))
 			put_times(j, p, n);
 	}
 	buf_free(&parts);
@@ -107,14 +110,14 @@ static int put_secret(
 	const void *p = NULL;
 	size_t n = 0;
 
-	if (spec->kind > SECRET_BINARY) {
+	if (secret_kind_has_parts(spec->kind)) {
 		if (key_value(s, spec, j, err)) {
 			json_decref(j);
 			return -1;
 		}
 	} else if (vault_lookup(s->doc, &s->vault, spec->name, strlen(spec->name), &p, &n)) {
 		json_object_set_new(
-			j, "value", spec->kind == SECRET_ASCII ? text_value(p, n) : hex_value(p, n));
+			j, "value", spec->kind == SECRET_BINARY ? hex_value(p, n) : text_value(p, n));
 	}
 	json_object_set_new(values, spec->name, j);
 	return 0;

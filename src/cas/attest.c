@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cas/attest.h"
 #include "cas/configure.h"
+#include "cas/otp.h"
 #include "core/encode.h"
 #include "core/secret.h"
 #include "evidence/check.h"
@@ -86,14 +87,16 @@ static int log_attested(const struct attest_context *ctx, const char *session, c
 }
 
 static int check_and_configure(const struct attest_context *ctx, const char *session, const char *service,
-	const struct verdict *v, const uint8_t client_key[32], struct service_config *ret, struct error *err)
+	const char *otp, const struct verdict *v, const uint8_t client_key[32], struct service_config *ret,
+	struct error *err)
 {
 	struct stored_session s;
 	const struct service *svc;
 	int rc = -1;
 
 	stored_session_init(&s);
-	if (sessions_load(ctx->store, session, NULL, &s, err))
+	if (sessions_load(ctx->store, session, NULL, &s, err) ||
+		sessions_bind(ctx->store, ctx->audit, &s, ctx->now, err))
 		goto out;
 	svc = session_service(s.doc, service);
 	if (!svc) {
@@ -105,11 +108,13 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 			session, attest_mode_name(s.doc->mode));
 		goto out;
 	}
-	if (attest_rule_check(s.doc, svc, v, err) || check_named(s.doc, svc, v, err))
+	if (otp_check(ctx->store, &s, svc, otp, ctx->now, err) || attest_rule_check(s.doc, svc, v, err) ||
+		check_named(s.doc, svc, v, err))
 		goto out;
 	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
 	if (!rc)
-		rc = configure_service(ctx->store, ctx->audit, ctx->now, &s, svc, client_key, ret, err);
+		rc = configure_service(
+			ctx->store, ctx->audit, ctx->now, &s, svc, client_key, v->measurement, ret, err);
 	if (!rc)
 		rc = log_attested(ctx, session, v, client_key, err);
 out:
@@ -127,13 +132,11 @@ int attest_configure(const struct attest_context *ctx, const struct attest_reque
 	if (verify(ctx, q, client_key, &v, err) ||
 		config_id_parse(q->config_id, &session, &service, &otp, err))
 		return -1;
-	if (otp)
-		error_set(err, ERR_INPUT, "config id has a one-time password, session \"%s\" uses none",
-			session);
-	else
-		rc = check_and_configure(ctx, session, service, &v, client_key, ret, err);
+	rc = check_and_configure(ctx, session, service, otp, &v, client_key, ret, err);
 	free(session);
 	free(service);
+	if (otp)
+		secret_wipe(otp, strlen(otp));
 	free(otp);
 	return rc;
 }

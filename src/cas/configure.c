@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cas/configure.h"
 #include "cas/shared_secret.h"
+#include "cas/vault_jwt.h"
 #include "cas/vault_key.h"
 #include "cas/volumes.h"
 #include "policy/template.h"
@@ -23,16 +24,21 @@ struct work {
 	struct sealed_store *store;
 	struct audit *audit;
 	uint64_t now;
-	const uint8_t *client_key;
+	const uint8_t *client_key, *measurement;
 	struct made *made; /* by index of the secret */
 	struct error failed; /* text not empty: why one could not be made */
 };
+
+static bool lookup(void *arg, const char *name, size_t len, struct template_value *ret);
 
 static int make_parts(struct work *w, const struct secret_spec *spec, struct made *m, struct error *err)
 {
 	if (spec->imported)
 		return shared_secret_get(w->store, w->audit, w->s, spec, w->now, &m->kind, &m->value, err);
 	m->kind = spec->kind;
+	if (spec->kind == SECRET_JWT)
+		return vault_jwt_make(
+			w->s->doc, &w->s->vault, spec, lookup, w, w->measurement, w->now, &m->value, err);
 	return vault_key_parts(w->s->doc, &w->s->vault, spec, true, &m->value, err);
 }
 
@@ -47,7 +53,7 @@ static bool value_of(struct work *w, const char *name, size_t len, enum secret_k
 	if (!spec)
 		return false;
 	*ret_kind = spec->kind;
-	if (!spec->imported && spec->kind <= SECRET_BINARY)
+	if (!spec->imported && !secret_kind_has_parts(spec->kind) && spec->kind != SECRET_JWT)
 		return vault_lookup(doc, &w->s->vault, name, len, ret, ret_len);
 	m = &w->made[spec - doc->secrets];
 	if (!m->done && make_parts(w, spec, m, &w->failed))
@@ -180,7 +186,7 @@ static int add_secrets(struct work *w, const struct image *image, struct error *
 		if (add_secret(w, image->provide_secrets[i], err))
 			return -1;
 	for (size_t i = 0; !image->has_provide_secrets && i < doc->secret_count; i++)
-		if (add_secret(w, doc->secrets[i].name, err))
+		if (doc->secrets[i].kind != SECRET_FRAGMENT && add_secret(w, doc->secrets[i].name, err))
 			return -1;
 	return 0;
 }
@@ -233,12 +239,13 @@ static int fill(struct work *w, struct error *err)
 
 int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
 	const struct stored_session *s, const struct service *svc, const uint8_t client_key[32],
-	struct service_config *ret, struct error *err)
+	const uint8_t measurement[32], struct service_config *ret, struct error *err)
 {
 	struct work w = {.store = store,
 		.audit = audit,
 		.now = now,
 		.client_key = client_key,
+		.measurement = measurement,
 		.s = s,
 		.svc = svc,
 		.out = ret,

@@ -14,10 +14,11 @@
  * svc is of s->doc. Secrets for files of the file system: those that the service's image lists in provide_secrets, all if it has no such
  * list, none for a service without image: such a service names no file.
  * client_key: key hash of who attested; the grants of its volumes are for that key.
+ * measurement: the attested one, for the jwt that says whose it is; zeros without evidence.
  * *ret is initialised; on failure it may hold a part, and is freed by the caller in either case.
  */
 MUST_USE int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
 	const struct stored_session *s, const struct service *svc, const uint8_t client_key[32],
-	struct service_config *ret, struct error *err);
+	const uint8_t measurement[32], struct service_config *ret, struct error *err);
 
 #endif

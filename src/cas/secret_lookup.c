@@ -18,11 +18,6 @@ void secret_lookup_free(struct secret_lookup *l)
 	buf_free(&l->value);
 }
 
-static bool has_parts(enum secret_kind k)
-{
-	return k == SECRET_PRIVATE_KEY || k == SECRET_PUBLIC_KEY || k == SECRET_X509 || k == SECRET_X509_CA;
-}
-
 bool secret_lookup_find(void *arg, const char *name, size_t len, struct template_value *ret)
 {
 	struct secret_lookup *l = arg;
@@ -33,7 +28,7 @@ bool secret_lookup_find(void *arg, const char *name, size_t len, struct template
 	if (!spec)
 		return false;
 	buf_free(&l->value);
-	if (!spec->imported && !has_parts(spec->kind)) {
+	if (!spec->imported && !secret_kind_has_parts(spec->kind)) {
 		ret->kind = secret_kind_name(spec->kind);
 		return vault_lookup(doc, &l->s->vault, name, len, &ret->value, &ret->len) != NULL;
 	}

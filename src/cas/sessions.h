@@ -34,6 +34,11 @@ void stored_session_free(struct stored_session *s); /* wipes; idempotent */
 MUST_USE int sessions_load(struct sealed_store *ss, const char *name, const uint8_t *hash,
 	struct stored_session *ret, struct error *err);
 
+/* Put values into the templates of attestation, platforms and security of s, the current version with its vault: s->doc is another one afterwards.
+ * Nothing is done where there are none. ERR_ATTEST: what they give is no good policy; no secret is repeated. */
+MUST_USE int sessions_bind(struct sealed_store *ss, struct audit *audit, struct stored_session *s,
+	uint64_t now, struct error *err);
+
 /* Make certificates anew that are due (vault_key.h), and store them. Without a store that can be written the new ones are in s only: the service
  * that starts now has good ones, and the next start tries again. */
 MUST_USE int sessions_renew(struct sealed_store *ss, struct audit *audit, struct stored_session *s,

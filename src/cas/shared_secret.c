@@ -3,6 +3,7 @@
 #include <string.h>
 #include "cas/vault_key.h"
 #include "core/encode.h"
+#include "policy/template.h"
 
 /* To an importer that is not meant, a secret that is not exported to it and one that is not there look alike. */
 static int not_exported(const struct stored_session *s, const struct secret_spec *spec, struct error *err)
@@ -37,6 +38,26 @@ static bool key_is_exported(const struct stored_session *exporter, const struct 
 	return key && secret_is_exported(key, s->doc->name, s->hash);
 }
 
+static bool own_lookup(void *arg, const char *name, size_t len, struct template_value *ret)
+{
+	const struct stored_session *s = arg;
+	const struct secret_spec *spec = session_secret(s->doc, name, len);
+
+	if (!spec || spec->imported || secret_kind_has_parts(spec->kind) || spec->kind == SECRET_FRAGMENT)
+		return false;
+	ret->kind = secret_kind_name(spec->kind);
+	return vault_lookup(s->doc, &s->vault, name, len, &ret->value, &ret->len) != NULL;
+}
+
+/* Its templates are replaced here, with the secrets of the session that has it: one level. */
+static int export_fragment(const struct stored_session *exporter, const struct secret_spec *given,
+	struct buf *out, struct error *err)
+{
+	if (fragment_expand(given->value.data, given->value.len, own_lookup, (void *)exporter, out, err))
+		return error_wrap(err, "secret \"%s\" of session \"%s\"", given->name, exporter->doc->name);
+	return 0;
+}
+
 static int take(const struct stored_session *exporter, const struct stored_session *s,
 	const struct secret_spec *spec, enum secret_kind *ret_kind, struct buf *out, struct error *err)
 {
@@ -45,7 +66,8 @@ static int take(const struct stored_session *exporter, const struct stored_sessi
 	const void *p;
 	size_t n;
 
-	if (!given || given->imported || !secret_is_exported(given, s->doc->name, s->hash))
+	if (!given || given->imported || given->kind == SECRET_JWT ||
+		!secret_is_exported(given, s->doc->name, s->hash))
 		return not_exported(s, spec, err);
 	if (check_hash(spec, exporter, err))
 		return -1;
@@ -56,7 +78,9 @@ static int take(const struct stored_session *exporter, const struct stored_sessi
 			spec->name, spec->import.session, given->name, secret_kind_name(given->kind),
 			secret_kind_name(spec->kind));
 	*ret_kind = given->kind;
-	if (given->kind > SECRET_BINARY)
+	if (given->kind == SECRET_FRAGMENT)
+		return export_fragment(exporter, given, out, err);
+	if (secret_kind_has_parts(given->kind))
 		return vault_key_parts(exporter->doc, &exporter->vault, given,
 			key_is_exported(exporter, given, s), out, err);
 	if (!vault_lookup(exporter->doc, &exporter->vault, given->name, strlen(given->name), &p, &n))

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cas/vault.h"
 #include "cas/vault_key.h"
+#include "cas/vault_pgp.h"
 #include "crypto/key.h"
 #include "crypto/hash.h"
 
@@ -141,13 +142,15 @@ static bool keeps(const struct vault_value *old, const struct secret_spec *spec)
 {
 	if (!old || old->kind != spec->kind)
 		return false;
+	if (spec->kind == SECRET_PGP)
+		return true;
 	if (spec->kind == SECRET_PRIVATE_KEY)
 		return old->detail && spec->migrate && is_of_type(&old->value, spec->key_type);
 	return old->value.len == spec->size && old->detail == detail_of(spec);
 }
 
-static int make_one(
-	const struct secret_spec *spec, const struct vault *old, struct vault *v, struct error *err)
+static int make_one(const struct secret_spec *spec, const struct vault *old, uint64_t now, struct vault *v,
+	struct error *err)
 {
 	const struct vault_value *kept = find(old, spec->name, strlen(spec->name));
 	struct vault_value *value = vault_slot(v, spec, err);
@@ -158,15 +161,24 @@ static int make_one(
 		return secret_set(&value->value, kept->value.data, kept->value.len, err);
 	if (spec->kind == SECRET_PRIVATE_KEY)
 		return vault_key_generate(spec, &value->value, err);
+	if (spec->kind == SECRET_PGP)
+		return vault_pgp_generate(now, &value->value, err);
 	return generate(spec, &value->value, err);
 }
 
 /* About what a generated value takes. */
 static uint64_t bytes_of(const struct secret_spec *spec)
 {
-	if (spec->has_value || spec->imported || spec->kind == SECRET_PUBLIC_KEY)
+	if (spec->has_value || spec->imported || spec->kind == SECRET_PUBLIC_KEY ||
+		spec->kind == SECRET_FRAGMENT || spec->kind == SECRET_JWT)
 		return 0;
 	return spec->kind <= SECRET_BINARY ? spec->size : KEY_BYTES;
+}
+
+/* Not what follows from other secrets, and not what has no value of its own. */
+static bool is_generated(enum secret_kind k)
+{
+	return k == SECRET_ASCII || k == SECRET_BINARY || k == SECRET_PRIVATE_KEY || k == SECRET_PGP;
 }
 
 int vault_make(
@@ -184,10 +196,9 @@ int vault_make(
 			"allowed",
 			s->name, (unsigned long long)total, VAULT_BYTES_MAX);
 	for (size_t i = 0; i < s->secret_count; i++) {
-		if (s->secrets[i].has_value || s->secrets[i].imported ||
-			s->secrets[i].kind > SECRET_PRIVATE_KEY)
+		if (s->secrets[i].has_value || s->secrets[i].imported || !is_generated(s->secrets[i].kind))
 			continue;
-		if (make_one(&s->secrets[i], old, &v, err))
+		if (make_one(&s->secrets[i], old, now, &v, err))
 			goto fail;
 	}
 	if (vault_key_certify(s, &v, now, &changed, err))
@@ -223,7 +234,7 @@ static int decode_one(struct rd *r, struct vault *v, struct error *err)
 	const uint8_t *name = rd_block(r, 4096, &name_len);
 	const uint8_t *data = rd_block(r, VAULT_BYTES_MAX, &len);
 
-	if (r->failed || kind > SECRET_X509_CA || detail > ALPHABET_HEX || memchr(name, '\0', name_len))
+	if (r->failed || kind > SECRET_PGP || detail > ALPHABET_HEX || memchr(name, '\0', name_len))
 		return error_set(err, ERR_INPUT, "secret %zu of a stored session is malformed", v->count);
 	value->kind = kind;
 	value->detail = detail;

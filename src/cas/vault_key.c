@@ -1,4 +1,5 @@
 #include "cas/vault_key.h"
+#include "cas/vault_pgp.h"
 
 #include <string.h>
 #include "crypto/key.h"
@@ -171,7 +172,7 @@ int vault_key_certify(
 {
 	*ret_changed = false;
 	for (size_t i = 0; i < s->secret_count; i++)
-		if (s->secrets[i].kind >= SECRET_X509 && !s->secrets[i].imported &&
+		if (secret_kind_is_certificate(s->secrets[i].kind) && !s->secrets[i].imported &&
 			certify(s, v, &s->secrets[i], now, ret_changed, err))
 			return -1;
 	return 0;
@@ -283,13 +284,26 @@ static int put_certificate_parts(const struct session *s, const struct vault *v,
 	return rc;
 }
 
+static int put_pgp_parts(const struct session *s, const struct vault *v, const struct secret_spec *spec,
+	bool with_private, struct buf *out, struct error *err)
+{
+	const void *p;
+	size_t n;
+
+	if (!vault_lookup(s, v, spec->name, strlen(spec->name), &p, &n))
+		return error_set(err, ERR_INTERNAL, "it has no value");
+	return vault_pgp_parts(p, n, with_private, out, err);
+}
+
 int vault_key_parts(const struct session *s, const struct vault *v, const struct secret_spec *spec,
 	bool with_private, struct buf *out, struct error *err)
 {
 	EVP_PKEY *k = NULL;
 	int rc;
 
-	if (spec->kind >= SECRET_X509)
+	if (spec->kind == SECRET_PGP)
+		rc = put_pgp_parts(s, v, spec, with_private, out, err);
+	else if (secret_kind_is_certificate(spec->kind))
 		rc = put_certificate_parts(s, v, spec, with_private, out, err);
 	else if (spec->kind == SECRET_PUBLIC_KEY)
 		rc = put_public_parts(s, v, spec, out, err);

@@ -84,8 +84,11 @@ static int check_platform(
 {
 	char key[65], id[33] = "none";
 
-	if (svc->platform_count == 0 || s->mode != MODE_HARDWARE)
+	if ((svc->platform_count == 0 && !svc->platforms_open) || s->mode != MODE_HARDWARE)
 		return 0;
+	if (svc->platforms_open)
+		return evidence_refuse(err, CHECK_PLATFORM,
+			"platform: %s/%s: a template of platforms does not resolve", s->name, svc->name);
 	for (size_t i = 0; i < svc->platform_count; i++)
 		if (platform_is(&svc->platforms[i], v))
 			return 0;
@@ -104,13 +107,15 @@ static int refuse_measurement(
 {
 	char seen[65], digits[65], signer[65];
 	bool signers = false;
-	size_t total = 0;
+	size_t total = 0, open = 0;
 	struct buf wanted;
 
 	buf_init(&wanted, 4096);
 	for (size_t i = 0; i < svc->attestation_count; i++) {
 		signers |= svc->attestation[i].has_signer;
-		for (size_t k = 0; k < svc->attestation[i].mrenclave_count; k++) {
+		open += svc->attestation[i].open;
+		for (size_t k = 0; !svc->attestation[i].open && k < svc->attestation[i].mrenclave_count;
+			k++) {
 			if (total++ >= WANTED_SHOWN)
 				continue;
 			hex_encode(svc->attestation[i].mrenclave[k], 32, digits);
@@ -121,6 +126,8 @@ static int refuse_measurement(
 		buf_printf(&wanted, " or one of %zu more", total - WANTED_SHOWN);
 	if (total == 0)
 		buf_puts(&wanted, signers ? "any" : "nothing (the service lists no measurement)");
+	if (open > 0)
+		buf_printf(&wanted, "; %zu of its alternatives have templates that do not resolve", open);
 	hex_encode(v->measurement, 32, seen);
 	hex_encode(v->signer, 32, signer);
 	if (signers)
@@ -192,6 +199,10 @@ int attest_rule_check(
 {
 	bool simulated = v->simulated || v->tee == TEE_SIM, fitted = false;
 
+	if (s->security_open)
+		return error_set(err, ERR_ATTEST,
+			"security: %s/%s: a template of security does not resolve, so nobody attests",
+			s->name, svc->name);
 	if (s->mode == MODE_NONE)
 		return 0;
 	if (v->tee == TEE_NONE)
@@ -208,7 +219,7 @@ int attest_rule_check(
 	if (check_platform_state(s, svc, v, err) < 0 || check_platform(s, svc, v, err) < 0)
 		return -1;
 	for (size_t i = 0; i < svc->attestation_count; i++) {
-		if (!alternative_fits(&svc->attestation[i], v))
+		if (svc->attestation[i].open || !alternative_fits(&svc->attestation[i], v))
 			continue;
 		if (check_machine(s, svc, &svc->attestation[i], v, err) == 0)
 			return 0;

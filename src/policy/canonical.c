@@ -107,36 +107,70 @@ static void put_platforms(struct buf *b, const struct service *s)
 	buf_putc(b, ']');
 }
 
+static void put_advisories(struct buf *b, const struct session *s)
+{
+	if (s->ignore_all) {
+		canonical_text(b, "ignore_advisories", "*");
+		return;
+	}
+	canonical_key(b, "ignore_advisories");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < s->ignore_count; i++) {
+		canonical_comma(b);
+		canonical_string(b, s->ignore_advisories[i], strlen(s->ignore_advisories[i]));
+	}
+	buf_putc(b, ']');
+}
+
+static void put_tolerate(struct buf *b, const struct session *s)
+{
+	canonical_key(b, "tolerate");
+	buf_putc(b, '[');
+	for (unsigned int i = 0; i < ATTEST_TOLERANCES; i++) {
+		if (!(s->tolerate & 1u << i))
+			continue;
+		canonical_comma(b);
+		canonical_string(b, attest_tolerance_name(i), strlen(attest_tolerance_name(i)));
+	}
+	buf_putc(b, ']');
+}
+
+static bool security_attestation_is_default(const struct session *s)
+{
+	return s->mode == MODE_HARDWARE && !s->tolerate && !s->ignore_count && !s->ignore_all && !s->otp.len;
+}
+
 /* What is not the default: hardware, nothing tolerated. */
 static void put_security(struct buf *b, const struct session *s)
 {
+	if (!s->security_written && security_attestation_is_default(s) && !s->singleton)
+		return;
 	canonical_key(b, "security");
-	buf_puts(b, "{\"attestation\":{");
-	if (s->ignore_all) {
-		canonical_text(b, "ignore_advisories", "*");
-	} else if (s->ignore_count) {
-		canonical_key(b, "ignore_advisories");
-		buf_putc(b, '[');
-		for (size_t i = 0; i < s->ignore_count; i++) {
-			canonical_comma(b);
-			canonical_string(b, s->ignore_advisories[i], strlen(s->ignore_advisories[i]));
-		}
-		buf_putc(b, ']');
+	if (s->security_written) {
+		buf_puts(b, s->security_written);
+		return;
 	}
-	if (s->mode != MODE_HARDWARE)
-		canonical_text(b, "mode", attest_mode_name(s->mode));
-	if (s->tolerate) {
-		canonical_key(b, "tolerate");
-		buf_putc(b, '[');
-		for (unsigned int i = 0; i < ATTEST_TOLERANCES; i++) {
-			if (!(s->tolerate & 1u << i))
-				continue;
-			canonical_comma(b);
-			canonical_string(b, attest_tolerance_name(i), strlen(attest_tolerance_name(i)));
+	buf_putc(b, '{');
+	if (!security_attestation_is_default(s)) {
+		canonical_key(b, "attestation");
+		buf_putc(b, '{');
+		if (s->ignore_all || s->ignore_count)
+			put_advisories(b, s);
+		if (s->mode != MODE_HARDWARE)
+			canonical_text(b, "mode", attest_mode_name(s->mode));
+		if (s->otp.len) {
+			canonical_key(b, "one_time_password_shared_secret");
+			canonical_hex(b, s->otp.data, s->otp.len);
 		}
-		buf_putc(b, ']');
+		if (s->tolerate)
+			put_tolerate(b, s);
+		buf_putc(b, '}');
 	}
-	buf_puts(b, "}}");
+	if (s->singleton) {
+		canonical_key(b, "singleton_enclaves");
+		buf_puts(b, "true");
+	}
+	buf_putc(b, '}');
 }
 
 static void put_registers(struct buf *b, const struct machine_rule *r)
@@ -273,8 +307,12 @@ static int put_service(struct buf *b, const struct service *s)
 {
 	canonical_comma(b);
 	buf_putc(b, '{');
-	if (s->attestation_count)
+	if (s->attestation_written) {
+		canonical_key(b, "attestation");
+		buf_puts(b, s->attestation_written);
+	} else if (s->attestation_count) {
 		put_attestation(b, s);
+	}
 	if (s->allow_generated || s->allow_unmeasured)
 		put_code(b, s);
 	if (s->argc)
@@ -284,8 +322,18 @@ static int put_service(struct buf *b, const struct service *s)
 	if (s->image_name)
 		canonical_text(b, "image_name", s->image_name);
 	canonical_text(b, "name", s->name);
-	if (s->platform_count)
+	if (s->otp_written || s->otp.len)
+		canonical_key(b, "one_time_password_shared_secret");
+	if (s->otp_written)
+		buf_puts(b, s->otp_written);
+	else if (s->otp.len)
+		canonical_hex(b, s->otp.data, s->otp.len);
+	if (s->platforms_written) {
+		canonical_key(b, "platforms");
+		buf_puts(b, s->platforms_written);
+	} else if (s->platform_count) {
 		put_platforms(b, s);
+	}
 	if (strcmp(s->pwd, "/"))
 		canonical_text(b, "pwd", s->pwd);
 	buf_putc(b, '}');
@@ -327,8 +375,7 @@ static int put_session(struct buf *b, const struct session *s, const uint8_t cre
 			canonical_secret(b, &s->secrets[i]);
 		buf_putc(b, ']');
 	}
-	if (s->mode != MODE_HARDWARE || s->tolerate || s->ignore_count || s->ignore_all)
-		put_security(b, s);
+	put_security(b, s);
 	if (s->service_count) {
 		canonical_key(b, "services");
 		buf_putc(b, '[');

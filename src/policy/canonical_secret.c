@@ -56,6 +56,15 @@ static void put_san(struct buf *b, const struct secret_spec *s)
 	buf_putc(b, ']');
 }
 
+static void put_payload(struct buf *b, const struct secret_spec *s)
+{
+	canonical_key(b, "payload");
+	buf_putc(b, '{');
+	for (size_t i = 0; i < s->claim_count; i++)
+		canonical_text(b, s->claims[i].name, s->claims[i].value);
+	buf_putc(b, '}');
+}
+
 void canonical_secret(struct buf *b, const struct secret_spec *s)
 {
 	static const char *const key_types[] = {"Ed25519", "P-256", "P-384", "RSA-2048", "RSA-3072"};
@@ -67,6 +76,8 @@ void canonical_secret(struct buf *b, const struct secret_spec *s)
 	}
 	canonical_comma(b);
 	buf_putc(b, '{');
+	if (s->kind == SECRET_JWT)
+		canonical_text(b, "alg", "ES384");
 	if (made && s->alphabet != ALPHABET_PRINTABLE)
 		canonical_text(b, "alphabet", s->alphabet == ALPHABET_HEX ? "hex" : "alphanumeric");
 	if (made && s->common_name)
@@ -89,10 +100,14 @@ void canonical_secret(struct buf *b, const struct secret_spec *s)
 		buf_puts(b, "true");
 	}
 	canonical_text(b, "name", s->name);
+	if (s->claim_count)
+		put_payload(b, s);
 	if (s->private_key)
 		canonical_text(b, "private_key", s->private_key);
 	if (made && s->name_count)
 		put_san(b, s);
+	if (s->signer)
+		canonical_text(b, "signer", s->signer);
 	if (made && s->size != 20) {
 		canonical_key(b, "size");
 		buf_printf(b, "%u", s->size);

@@ -114,6 +114,13 @@ static bool is_foreign(const struct parse *p, const struct ynode *n)
 	return false;
 }
 
+static bool is_fragment(const struct parse *p, const struct ynode *n)
+{
+	const struct secret_spec *s = session_secret(p->s, n->text, n->len);
+
+	return s && s->kind == SECRET_FRAGMENT;
+}
+
 static void read_provided(struct parse *p, const struct ynode *n, struct image *image)
 {
 	if (!want_list(p, n))
@@ -128,6 +135,11 @@ static void read_provided(struct parse *p, const struct ynode *n, struct image *
 			continue;
 		if (!session_secret(p->s, item->text, item->len) && !is_foreign(p, item)) {
 			ynode_diag(p->d, item, "E-REF", "%s is no secret of this session", show(item).s);
+			continue;
+		}
+		if (is_fragment(p, item)) {
+			ynode_diag(p->d, item, "E-KIND", "%s is a config-fragment, which files do not use",
+				show(item).s);
 			continue;
 		}
 		list = parse_grow(p, image->provide_secrets, &count, sizeof *list);

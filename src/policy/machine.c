@@ -65,7 +65,7 @@ static void add_launch(struct parse *p, const struct ynode *n, struct machine_ru
 	size_t count = r->launch_count;
 	uint8_t value[LAUNCH_LEN], (*list)[MACHINE_VALUE_MAX];
 
-	if (refuse_template(p, n, "machine") || !want_hex(p, n, value, sizeof value))
+	if (is_open(p, n) || !want_hex(p, n, value, sizeof value))
 		return;
 	list = parse_grow(p, r->launch, &count, sizeof *list);
 	if (!list)
@@ -82,7 +82,7 @@ static void add_register(
 	struct machine_register row = {.index = index}, *list;
 	size_t count = r->register_count, at;
 
-	if (refuse_template(p, n, "machine") || !want_hex(p, n, row.value, len))
+	if (is_open(p, n) || !want_hex(p, n, row.value, len))
 		return;
 	if (count == REGISTER_ROWS) {
 		ynode_diag(p->d, n, "E-VALUE", "more than %d values of registers", REGISTER_ROWS);
@@ -119,7 +119,7 @@ static void each_value(struct parse *p, const struct ynode *n, struct machine_ru
 static void read_registers(
 	struct parse *p, const struct ynode *n, const struct machine_kind *k, struct machine_rule *r)
 {
-	if (refuse_template(p, n, "machine") || !want_map(p, n))
+	if (is_open(p, n) || !want_map(p, n))
 		return;
 	if (n->count == 0)
 		ynode_diag(p->d, n, "E-VALUE", "no register; every machine would match it");
@@ -152,7 +152,7 @@ static void read_kind(
 	const struct ynode *log;
 
 	r->tee = k->tee;
-	if (refuse_template(p, n, "machine") || !want_map(p, n))
+	if (is_open(p, n) || !want_map(p, n))
 		return;
 	keys_check(p, n, keys);
 	if (k->launch) {
@@ -169,7 +169,7 @@ static void read_kind(
 			read_registers(p, registers, k, r);
 	}
 	log = k->tee == TEE_TPM ? ynode_get(n, "event_log") : NULL;
-	if (log && !refuse_template(p, log, "machine"))
+	if (log && !is_open(p, log))
 		(void)want_bool(p, log, &r->event_log);
 }
 
@@ -178,7 +178,7 @@ static void read_rule(struct parse *p, const struct ynode *n, struct attest_alte
 	size_t count = a->machine_count;
 	struct machine_rule *list;
 
-	if (refuse_template(p, n, "machine") || !want_map(p, n))
+	if (is_open(p, n) || !want_map(p, n))
 		return;
 	keys_check(p, n, kind_keys);
 	if (n->count != 1) {

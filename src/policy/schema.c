@@ -10,8 +10,10 @@ struct shown show(const struct ynode *n)
 	struct shown r;
 	size_t out = 0, max = 48;
 
-	if (n->kind != YNODE_SCALAR) {
-		const char *what = n->kind == YNODE_MAP ? "a map" : "a list";
+	if (n->kind != YNODE_SCALAR || n->hidden) {
+		const char *what = n->hidden		  ? "the value of a secret"
+				   : n->kind == YNODE_MAP ? "a map"
+							  : "a list";
 		memcpy(r.s, what, strlen(what) + 1);
 		return r;
 	}
@@ -258,6 +260,14 @@ bool refuse_template(struct parse *p, const struct ynode *n, const char *place)
 	return true;
 }
 
+bool is_open(struct parse *p, const struct ynode *n)
+{
+	if (!n || !n->open)
+		return false;
+	p->met_open = true;
+	return true;
+}
+
 struct template_walk {
 	struct parse *p;
 	const struct ynode *n;
@@ -375,12 +385,19 @@ static const char *without_line(const struct ynode *n, const char *text)
 static int check_site(void *arg, const char *name, size_t len, const char *suffix, size_t slen, int line)
 {
 	struct template_walk *w = arg;
+	const struct secret_spec *spec;
 	struct error err;
 
 	if (w->p->d->truncated && w->p->d->errors) /* refused, and nothing more would be shown */
 		return 1;
 	if (names_foreign(w->p, name, len) || names_unknown_import(w->p, name, len))
 		return 0;
+	spec = find_secret(w->p, name, len);
+	if (spec && spec->kind == SECRET_FRAGMENT) {
+		ynode_diag(w->p->d, w->n, "E-KIND", "secret %s is a config-fragment, which is no text",
+			spec->name);
+		return 0;
+	}
 	if (template_check(name, len, suffix, slen, line, lookup_kind, w, &err) == 0) {
 		const struct secret_spec *s = find_secret(w->p, name, len);
 		check_format_age(w, suffix, slen);

@@ -24,6 +24,10 @@ struct parse {
 	size_t foreign_count;
 	const struct secret_spec **sorted; /* the named secrets, by name */
 	size_t sorted_count;
+	template_lookup lookup; /* of values that the document does not hold; NULL: none is known */
+	void *lookup_arg;
+	size_t grafted; /* nodes that fragments have added */
+	bool met_open; /* a reader met an open scalar (yaml.h) */
 };
 
 enum key_state { KEY_OK, KEY_UNSUPPORTED };
@@ -67,6 +71,8 @@ bool want_segment(struct parse *p, const struct ynode *n);
 bool text_is(const struct ynode *n, const char *word);
 /* True, with E-UNSUPPORTED, for a scalar that holds a template where this version replaces none. */
 bool refuse_template(struct parse *p, const struct ynode *n, const char *place);
+/* True for an open scalar: it is noted in met_open, and nothing can be read. n may be NULL. */
+bool is_open(struct parse *p, const struct ynode *n);
 /* Sort the secrets by name, once all are read: a document may hold tens of thousands of templates. */
 void index_secrets(struct parse *p);
 /* Check every template of text that stands at n: E-TEMPLATE, E-REF. no_nul: the result must be text without NUL. */
@@ -101,6 +107,10 @@ const struct secret_spec *find_secret(const struct parse *p, const char *name, s
 bool names_foreign(const struct parse *p, const char *name, size_t len);
 /* Integer-unit pairs such as "1 year 2 months", "90 days", "24h"; 1 s to 100 years. E-DURATION. */
 bool want_duration(struct parse *p, const struct ynode *n, uint64_t *ret);
+/* The keys of kinds config-fragment, jwt and pgp-key. */
+void read_secret_token(struct parse *p, const struct ynode *n, struct secret_spec *ret);
+/* The signer of a jwt, once all are read. */
+void check_token_reference(struct parse *p, const struct ynode *n, const struct secret_spec *s);
 void read_images(struct parse *p, const struct ynode *n);
 void image_clear(struct image *i);
 void read_services(struct parse *p, const struct ynode *n);
@@ -112,6 +122,7 @@ void read_platforms(struct parse *p, const struct ynode *n, struct service *ret)
 void read_access(struct parse *p, const struct ynode *n);
 void read_board(struct parse *p, const struct ynode *n);
 void access_rule_clear(struct access_rule *r);
+void read_service_otp(struct parse *p, const struct ynode *n, struct service *ret);
 void read_security(struct parse *p, const struct ynode *n);
 
 /* The rule that holds for op, defaults resolved; borrowed. NULL for an absent list_sessions, whose default is no single rule. */

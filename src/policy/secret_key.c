@@ -26,6 +26,10 @@ static const struct owned_key {
 	{"san", CERTIFICATES, true},
 	{"dns", CERTIFICATES, true},
 	{"valid_for", CERTIFICATES, true},
+	{"signer", KIND(SECRET_JWT), true},
+	{"alg", KIND(SECRET_JWT), true},
+	{"validity", KIND(SECRET_JWT), true},
+	{"payload", KIND(SECRET_JWT), true},
 };
 
 static void check_owned(struct parse *p, const struct ynode *n, const struct secret_spec *s)
@@ -39,7 +43,7 @@ static void check_owned(struct parse *p, const struct ynode *n, const struct sec
 		if (!(k->kinds & KIND(s->kind)))
 			ynode_diag_key(p->d, at, "E-CONFLICT", "a secret of kind %s has no %s",
 				secret_kind_name(s->kind), k->name);
-		else if (s->has_value && k->generates && s->kind >= SECRET_PRIVATE_KEY)
+		else if (s->has_value && k->generates && secret_kind_has_parts(s->kind))
 			ynode_diag_key(p->d, at, "W-IGNORED", "%s beside value has no effect", k->name);
 	}
 }
@@ -183,7 +187,7 @@ void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec 
 	int word;
 
 	s->key_type = KEY_P256;
-	if (s->kind >= SECRET_PRIVATE_KEY && value)
+	if (secret_kind_has_parts(s->kind) && s->kind != SECRET_PGP && value)
 		read_pem(p, value, s);
 	check_owned(p, n, s);
 	if (s->kind == SECRET_PRIVATE_KEY) {
@@ -195,7 +199,7 @@ void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec 
 		if (ynode_get(n, "migrate"))
 			(void)want_bool(p, ynode_get(n, "migrate"), &s->migrate);
 	}
-	if (s->kind < SECRET_PUBLIC_KEY)
+	if (s->kind != SECRET_PUBLIC_KEY && !secret_kind_is_certificate(s->kind))
 		return;
 	if (!s->has_value)
 		(void)want_key(p, n, "private_key");
@@ -288,7 +292,9 @@ void check_secret_references(struct parse *p, const struct ynode *n)
 		if (n->items[i]->kind != YNODE_MAP)
 			continue;
 		s = &p->s->secrets[k++];
-		if (s->kind < SECRET_PUBLIC_KEY || s->imported)
+		if (s->kind == SECRET_JWT && !s->imported)
+			check_token_reference(p, n->items[i], s);
+		if ((s->kind != SECRET_PUBLIC_KEY && !secret_kind_is_certificate(s->kind)) || s->imported)
 			continue;
 		if (s->private_key)
 			check_key_of(p, ynode_get(n->items[i], "private_key"), s);

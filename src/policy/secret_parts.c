@@ -45,12 +45,24 @@ static const struct format certificate_formats[] = {
 	{NULL, NULL, false},
 };
 
+/* base64 is that of the binary form; both keys are in the private one. */
+static const struct format pgp_formats[] = {
+	{":privatekey:asciiarmored", "privatekey:asciiarmored", true},
+	{":privatekey:binary", "privatekey:binary", true},
+	{":privatekey:base64", "privatekey:base64", true},
+	{":publickey:asciiarmored", "publickey:asciiarmored", false},
+	{":publickey:binary", "publickey:binary", false},
+	{":publickey:base64", "publickey:base64", false},
+	{NULL, NULL, false},
+};
+
 static const struct kind {
 	const char *name;
 	const struct format *formats;
 	const char *list;
 } kinds[] = {
 	{"private-key", key_formats, "none, :pem, :der, :pkcs8:pem, :pkcs8:der"},
+	{"pgp-key", pgp_formats, ":privatekey: or :publickey: and asciiarmored, binary or base64"},
 	{"public-key", public_formats, "none, :spki:pem, :spki:der"},
 	{"x509", certificate_formats,
 		"none, :crt, :crt:pem, :crt:der, :chain, :privatekey, :privatekey:der, "

@@ -3,7 +3,7 @@
  *
  * Whoever has the key makes them all; who replaces templates only picks. Encoding: for each part, block name, block content (buf.h).
  * Names are those of the session language's format column without the first colon: "pem", "der"; "crt", "crt:der", "chain", "chain-legacy" (the
- * dotted form), "privatekey", "privatekey:der", "pkcs12-with-private-key".
+ * dotted form), "privatekey", "privatekey:der", "pkcs12-with-private-key"; "publickey:binary" and so on.
  */
 #ifndef SCONE_POLICY_SECRET_PARTS_H
 #define SCONE_POLICY_SECRET_PARTS_H

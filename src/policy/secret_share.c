@@ -25,7 +25,8 @@ static void check_import(
 {
 	static const char *const excluded[] = {"value", "export", NULL};
 	static const char *const generating[] = {"size", "alphabet", "key_type", "migrate", "private_key",
-		"issuer", "common_name", "endpoint", "san", "dns", "valid_for", NULL};
+		"issuer", "common_name", "endpoint", "san", "dns", "valid_for", "signer", "alg", "validity",
+		"payload", NULL};
 
 	for (size_t i = 0; excluded[i]; i++)
 		if (ynode_get(n, excluded[i]))

@@ -25,10 +25,10 @@ static const struct key_rule secret_keys[] = {
 	{"san", KEY_OK, 10},
 	{"dns", KEY_OK, 0},
 	{"valid_for", KEY_OK, 0},
-	{"signer", KEY_UNSUPPORTED, 12},
-	{"alg", KEY_UNSUPPORTED, 12},
-	{"validity", KEY_UNSUPPORTED, 12},
-	{"payload", KEY_UNSUPPORTED, 12},
+	{"signer", KEY_OK, 12},
+	{"alg", KEY_OK, 12},
+	{"validity", KEY_OK, 12},
+	{"payload", KEY_OK, 12},
 	{"tenant_id", KEY_UNSUPPORTED, 7},
 	{"client_id", KEY_UNSUPPORTED, 7},
 	{"application_secret", KEY_UNSUPPORTED, 7},
@@ -36,16 +36,27 @@ static const struct key_rule secret_keys[] = {
 	{NULL, KEY_OK, 0},
 };
 
-/* The first six are enum secret_kind's; the rest is the language's, and session-ca is that of 0.2. */
+/* The first nine are enum secret_kind's; the rest is the language's, and session-ca is that of 0.2. */
 static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca",
-	"pgp-key", "config-fragment", "jwt", "aad-token", "session-ca", NULL};
-#define KINDS_SUPPORTED 6
+	"config-fragment", "pgp-key", "jwt", "aad-token", "session-ca", NULL};
+#define KINDS_SUPPORTED 9
 
 static const char *const alphabets[] = {"printable", "alphanumeric", "hex", NULL};
 
 const char *secret_kind_name(enum secret_kind k)
 {
 	return kinds[k];
+}
+
+bool secret_kind_is_certificate(enum secret_kind k)
+{
+	return k == SECRET_X509 || k == SECRET_X509_CA;
+}
+
+bool secret_kind_has_parts(enum secret_kind k)
+{
+	return k == SECRET_PRIVATE_KEY || k == SECRET_PUBLIC_KEY || k == SECRET_PGP ||
+	       secret_kind_is_certificate(k);
 }
 
 /* A secret whose kind this version refuses: its other keys are that kind's business, references to it raise no second error. */
@@ -159,6 +170,8 @@ static bool read_kind(struct parse *p, const struct ynode *n, struct secret_spec
 	if (word < 0 || word >= KINDS_SUPPORTED)
 		return false;
 	ret->kind = (enum secret_kind)word;
+	if (word >= SECRET_FRAGMENT)
+		feature_since(p, kind, kinds[word], ret->kind == SECRET_JWT ? 12 : 10);
 	return true;
 }
 
@@ -207,6 +220,7 @@ static void read_secret(struct parse *p, const struct ynode *n)
 		read_generation(p, n, s);
 	}
 	read_secret_key(p, n, s);
+	read_secret_token(p, n, s);
 }
 
 void read_secrets(struct parse *p, const struct ynode *n)
@@ -232,5 +246,11 @@ void secret_spec_clear(struct secret_spec *s)
 	for (size_t i = 0; i < s->export_count; i++)
 		session_ref_clear(&s->exports[i]);
 	free(s->exports);
+	free(s->signer);
+	for (size_t i = 0; i < s->claim_count; i++) {
+		free(s->claims[i].name);
+		free(s->claims[i].value);
+	}
+	free(s->claims);
 	session_ref_clear(&s->import);
 }

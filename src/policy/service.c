@@ -22,7 +22,7 @@ static const struct key_rule service_keys[] = {
 	{"fspf_key", KEY_UNSUPPORTED, 0},
 	{"fspf_tag", KEY_UNSUPPORTED, 0},
 	{"fspf_update_policy", KEY_UNSUPPORTED, 11},
-	{"one_time_password_shared_secret", KEY_UNSUPPORTED, 10},
+	{"one_time_password_shared_secret", KEY_OK, 10},
 	{"tags", KEY_UNSUPPORTED, 0},
 	{"import", KEY_UNSUPPORTED, 0},
 	{NULL, KEY_OK, 0},
@@ -291,6 +291,7 @@ static void read_service(struct parse *p, const struct ynode *n)
 		read_code(p, v, s);
 	if ((v = ynode_get(n, "persistency")) && !text_is(v, "None"))
 		ynode_diag(p->d, v, "E-VALUE", "%s; None is the only value there is", show(v).s);
+	read_service_otp(p, ynode_get(n, "one_time_password_shared_secret"), s);
 	read_attestation(p, n, s);
 	read_platforms(p, ynode_get(n, "platforms"), s);
 }
@@ -317,6 +318,10 @@ void service_clear(struct service *s)
 	}
 	free(s->attestation);
 	free(s->platforms);
+	secret_free(&s->otp);
+	free(s->otp_written);
+	free(s->attestation_written);
+	free(s->platforms_written);
 	free(s->argv);
 	free(s->env);
 	free(s->image_name);

@@ -91,8 +91,9 @@ static void read_creator(struct parse *p, const struct ynode *n)
 	X509 *cert = NULL;
 
 	if (n->kind == YNODE_MAP && ynode_get(n, "signer")) {
-		p->s->has_creator_signer = want_text(p, ynode_get(n, "signer"), false) &&
-					   access_read_signer(p, ynode_get(n, "signer"), p->s->creator_signer);
+		p->s->has_creator_signer =
+			want_text(p, ynode_get(n, "signer"), false) &&
+			access_read_signer(p, ynode_get(n, "signer"), p->s->creator_signer);
 		return;
 	}
 	if (!want_text(p, n, false))
@@ -179,9 +180,9 @@ static void read_session(struct parse *p, const struct ynode *root)
 	read_history(p, root);
 	read_old_board(p, root);
 	read_secret_config(p, ynode_get(root, "secret_config"));
-	/* In the order in which one needs another: the mode decides whether services need attestation, templates name secrets. */
-	read_security(p, ynode_get(root, "security"));
+	/* In the order in which one needs another: templates name secrets, the mode decides whether services need attestation. */
 	read_secrets(p, ynode_get(root, "secrets"));
+	read_security(p, ynode_get(root, "security"));
 	read_volumes(p, ynode_get(root, "volumes"));
 	read_images(p, ynode_get(root, "images"));
 	read_services(p, ynode_get(root, "services"));
@@ -194,7 +195,13 @@ static void read_session(struct parse *p, const struct ynode *root)
 
 int session_parse(const char *yaml, size_t n, struct session **ret, struct diag *d)
 {
-	struct parse p = {.d = d};
+	return session_parse_bound(yaml, n, NULL, NULL, ret, d);
+}
+
+int session_parse_bound(
+	const char *yaml, size_t n, template_lookup lookup, void *arg, struct session **ret, struct diag *d)
+{
+	struct parse p = {.d = d, .lookup = lookup, .lookup_arg = arg};
 	size_t before = d->errors;
 	struct ynode *root;
 
@@ -235,6 +242,8 @@ void session_free(struct session *s)
 	access_rule_clear(&s->create_sessions);
 	access_rule_clear(&s->list_sessions);
 	free(s->access_template);
+	free(s->security_written);
+	secret_free(&s->otp);
 	board_clear(&s->board);
 	free(s->services);
 	free(s->secrets);

@@ -21,6 +21,7 @@
 #include "policy/board.h"
 #include "policy/diag.h"
 #include "policy/machine.h"
+#include "policy/template.h"
 
 #define SESSION_TEXT_MAX (1024 * 1024)
 #define SESSION_HASH_LEN 32
@@ -34,9 +35,16 @@ enum secret_kind {
 	SECRET_PRIVATE_KEY,
 	SECRET_PUBLIC_KEY,
 	SECRET_X509, /* end entity */
-	SECRET_X509_CA
+	SECRET_X509_CA,
+	SECRET_FRAGMENT, /* a YAML value for places of configuration */
+	SECRET_PGP,
+	SECRET_JWT
 };
 const char *secret_kind_name(enum secret_kind k);
+/* x509, x509-ca */
+bool secret_kind_is_certificate(enum secret_kind k);
+/* Its value is in several forms (secret_parts.h): keys and certificates. */
+bool secret_kind_has_parts(enum secret_kind k);
 
 /* ext 14.4: alphabet of a generated ascii secret */
 enum secret_alphabet { ALPHABET_PRINTABLE, ALPHABET_ALNUM, ALPHABET_HEX };
@@ -48,6 +56,12 @@ struct session_ref {
 	bool has_hash;
 	uint8_t hash[SESSION_HASH_LEN]; /* valid only while the session has it */
 	char *item; /* import: name of the secret or volume at the exporter */
+};
+
+#define JWT_SELF "$$SCONE::self::software_identity$$" /* as a claim's value: the attested measurement, hex */
+struct jwt_claim {
+	char *name;
+	char *value; /* text; JWT_SELF, or one template, is replaced when the token is made */
 };
 
 struct secret_spec {
@@ -72,7 +86,11 @@ struct secret_spec {
 	enum x509_endpoint endpoint;
 	struct x509_name *names; /* san and dns */
 	size_t name_count;
-	uint64_t valid_for; /* seconds; 0: practically unlimited */
+	uint64_t valid_for; /* seconds; 0: practically unlimited; of a jwt: validity.for */
+	/* jwt */
+	char *signer; /* name of a private-key of type P-384 */
+	struct jwt_claim *claims; /* sorted by name */
+	size_t claim_count;
 };
 
 /* May this session, with this hash, import it? A namespace holds itself. */
@@ -119,12 +137,14 @@ const struct volume_export *volume_export_for(const struct volume_spec *v, const
 	const char *session, const uint8_t hash[SESSION_HASH_LEN]);
 
 struct attest_alternative { /* AND */
+	bool open; /* a template in it is not resolved: it matches nothing */
 	uint8_t (*mrenclave)[32]; /* any one of them; count 0: no such factor */
 	size_t mrenclave_count;
 	bool has_signer;
 	uint8_t mrsigner[32];
 	uint32_t isvprodid, isvsvn_min, isvsvn_max;
-	struct machine_rule *machine; /* any one of them: whose word on the program counts; count 0: no machine's */
+	struct machine_rule
+		*machine; /* any one of them: whose word on the program counts; count 0: no machine's */
 	size_t machine_count;
 };
 
@@ -158,6 +178,12 @@ struct service {
 	char *image_name; /* or NULL */
 	struct attest_alternative *attestation; /* OR */
 	size_t attestation_count;
+	struct secret otp; /* goes before the session's */
+	char *otp_written;
+	bool otp_open; /* its template is not resolved: nobody attests */
+	char *attestation_written,
+		*platforms_written; /* in flow form (graft.h), if there are templates in them */
+	bool platforms_open; /* a template of them is not resolved: no platform matches */
 	struct attest_platform *platforms; /* any one of them; count 0: any platform */
 	size_t platform_count;
 	bool allow_unmeasured; /* ext 14.5: map and execute code that is not in the manifest */
@@ -211,6 +237,11 @@ struct session {
 	char *access_template; /* access_policy as written, if all of it is a template */
 	struct access_rule read, update, create_sessions, list_sessions;
 	struct board board;
+	bool templated; /* there are templates in attestation, platforms or security: see session_parse_bound */
+	char *security_written; /* in flow form, if there are templates in it */
+	struct secret otp; /* key of one-time passwords; empty: none */
+	bool singleton; /* singleton_enclaves: evidence here always is of a start that was never used before */
+	bool security_open; /* a template of it is not resolved: nobody attests */
 	enum attest_mode mode;
 	uint32_t tolerate; /* bit n: attest_tolerance_name(n) */
 	char **ignore_advisories; /* sorted, each once */
@@ -220,12 +251,21 @@ struct session {
 
 /* Parse and validate. 0: *ret is owned by the caller and d may hold warnings. -1: d holds at least one error. */
 MUST_USE int session_parse(const char *yaml, size_t n, struct session **ret, struct diag *d);
+/* The same, with values for templates in attestation, platforms and security that the document itself does not hold: generated and imported ones.
+ * What is not found stays open, and matches nothing. */
+MUST_USE int session_parse_bound(
+	const char *yaml, size_t n, template_lookup lookup, void *arg, struct session **ret, struct diag *d);
 void session_free(struct session *s); /* wipes explicit values */
 
 /* Deterministic hash (section 3.3): SHA-256 over a domain string and the canonical JSON. creator: key hash of the uploader; counts when a rule
  * refers to CREATOR. docs/session-language.md gives the canonical form. */
 MUST_USE int session_hash(
 	const struct session *s, const uint8_t creator[32], uint8_t ret[SESSION_HASH_LEN], struct error *err);
+
+/* A config-fragment's value (YAML) with the templates in its scalars replaced, in flow form. ERR_INPUT, ERR_NOT_FOUND: one of them cannot be. out: secret
+ * buf. */
+MUST_USE int fragment_expand(
+	const void *p, size_t n, template_lookup lookup, void *arg, struct buf *out, struct error *err);
 
 const struct service *session_service(const struct session *s, const char *name);
 const struct image *session_image(const struct session *s, const char *name);

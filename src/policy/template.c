@@ -195,6 +195,10 @@ static int find_format(
 	const char *kind = ret->value.kind, *formats = secret_parts_formats(kind);
 	bool binary = !strcmp(kind, "binary"), private;
 
+	if (!strcmp(kind, "config-fragment"))
+		return error_set(err, ERR_INPUT,
+			"line %d: template of secret %.*s, a config-fragment, which is no text [E-KIND]", t->line,
+			shown(t->name, t->len), t->name);
 	if (formats && (ret->part = secret_parts_of_format(kind, t->suffix, flen, dot, &private))) {
 		ret->format = FORMAT_PART;
 		return 0;

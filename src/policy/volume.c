@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/secret.h"
-#include "policy/schema.h"
+#include "policy/graft.h"
 
 #define EXPORTS_MAX 100 /* of one volume */
 #define NAME_MAX_BYTES 512 /* free text, but part of records, requests and log lines */
@@ -106,14 +106,12 @@ static void read_key_template(struct parse *p, const struct ynode *n, struct vol
 	struct whole_template name = {0};
 	const struct secret_spec *s;
 	struct error err;
-	size_t opening;
 
 	if (template_each(n->text, n->len, true, note_template, &name, &err) < 0) {
 		ynode_diag(p->d, n, "E-TEMPLATE", "%s", err.text);
 		return;
 	}
-	opening = name.name ? (size_t)(name.name - n->text) : 0;
-	if (!name.name || opening > 11 || opening + name.len + name.slen + 2 != n->len ||
+	if (!name.name || !template_is_all(n, name.name, name.len + name.slen) ||
 		(name.slen && (name.slen != 4 || memcmp(name.suffix, ":bin", 4)))) {
 		ynode_diag(p->d, n, "E-TEMPLATE",
 			"a key is 64 hex digits, or one template without a format: the bytes of a binary "

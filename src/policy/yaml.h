@@ -23,6 +23,8 @@ struct ynode {
 	enum ynode_kind kind;
 	bool plain; /* scalar without quotes and without | or > */
 	bool bad; /* an error was reported for it; readers stay silent */
+	bool hidden; /* its text came from a secret: no message repeats it */
+	bool open; /* a template that is not resolved stands in it (graft.h) */
 	char *tag; /* "!cas", "!akv" or NULL; owned */
 	int line, column;
 	size_t start, end; /* source range, in characters (code points), end excluded */

@@ -68,7 +68,7 @@ void attest_request_free(struct attest_request *r);
  * {"session":"…","service":"…","mode":"simulation|hardware|none","pwd":"…"|null,
  *  "argv":[{"value":B64}|{"host":N}…], "env":[{"name":"…","value":B64}|{"name":"…","host":true}…],
  *  "files":[{"path":"…","content":B64|null,"mode":N}…],   content null: read the host's file and replace its templates
- *  "secrets":[{"name":"…","kind":"ascii|binary|private-key|public-key|x509|x509-ca","value":B64}…],  those that files may use
+ *  "secrets":[{"name":"…","kind":"ascii|binary|private-key|public-key|x509|x509-ca|pgp-key|jwt","value":B64}…],  those that files may use
  *  "volumes":[{"name":"…","path":"…","policy":"rollback_protected|ephemeral|no_rollback_protection|strict","id":HEX32,"key":B64,"grant":B64,
  *    "version":{"generation":N,"tag":HEX32}|null,"initial_tag":HEX32|null}…],
  *  "code":{"unmeasured":BOOL,"generated":BOOL},

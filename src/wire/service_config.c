@@ -168,7 +168,7 @@ static int check_env_name(const char *name, struct error *err)
 static bool is_kind(const char *kind)
 {
 	static const char *const kinds[] = {
-		"ascii", "binary", "private-key", "public-key", "x509", "x509-ca"};
+		"ascii", "binary", "private-key", "public-key", "x509", "x509-ca", "pgp-key", "jwt"};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i]))

@@ -91,8 +91,8 @@ static const struct {
 		"secrets[0].value", "exclude"},
 	{"- {name: i, import: {session: a, secret: b}, export: {session: c}}", "E-CONFLICT",
 		"secrets[0].export", "exclude"},
-	{"- {name: e, kind: ascii, export: {secret: b, session: c}}", "E-CONFLICT", "secrets[0].export",
-		"no secret"},
+	{"- {name: e, kind: ascii, export: {secret: b, session: c}}", "E-CONFLICT",
+		"secrets[0].export.secret", "no secret"},
 	{"- {name: e, kind: ascii, export: [{session: c, namespace: d}]}", "E-CONFLICT",
 		"secrets[0].export[0].namespace", "exclude"},
 	{"- {name: e, kind: ascii, export: {namespace: c, session_hash: "
@@ -157,7 +157,7 @@ static void test_references(void **state)
 	assert_string_equal(s->secrets[0].import.session, "v/below");
 	assert_string_equal(s->secrets[1].import.session, "beside");
 	assert_string_equal(s->secrets[2].import.session, "far/away");
-	assert_string_equal(s->secrets[2].import.secret, "y");
+	assert_string_equal(s->secrets[2].import.item, "y");
 	assert_true(secret_is_exported(d, "team", other));
 	assert_true(secret_is_exported(d, "team/a/b", other));
 	assert_false(secret_is_exported(d, "teams", other));

@@ -126,6 +126,9 @@ static const struct row refused[] = {
 	{VOLUMES("[{name: a, fspf_key: $$SCONE::k$$x, fspf_tag: " HEX32
 		 "}]") "secrets: [{name: k, kind: binary, size: 32}]\n",
 		"E-TEMPLATE", "volumes[0].fspf_key", 3, "one template"},
+	{VOLUMES("[{name: a, fspf_key: x$$SCONE::k$$, fspf_tag: " HEX32
+		 "}]") "secrets: [{name: k, kind: binary, size: 32}]\n",
+		"E-HEX", "volumes[0].fspf_key", 3, "no hex digit"},
 	{VOLUMES("[{name: a, fspf_key: $$SCONE::k, fspf_tag: " HEX32 "}]"), "E-TEMPLATE",
 		"volumes[0].fspf_key", 3, "not closed"},
 	{VOLUMES("[{name: a, files: plain}]"), "E-VALUE", "volumes[0].files", 3, "authenticated-only"},
