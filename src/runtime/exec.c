@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include "runtime/code.h"
 #include "runtime/launch.h"
+#include "runtime/net.h"
 #include "runtime/self.h"
 #include "runtime/signal.h"
 #include "runtime/sys/table.h"
@@ -143,6 +144,7 @@ long exec_hand_over(const struct launch *l, struct process *p)
 	rc = host_call3(SYS_execve, (long)name, (long)argv, (long)envp);
 	if (rc == -ENOENT)
 		rc = self_exec((int)fd, argv, envp);
+	net_exec_failed();
 	volumes_inherit(p, false);
 	host_close((int)fd);
 	return rc;

@@ -20,6 +20,7 @@ enum fd_kind {
 	FD_INJECTED, /* file: id of an injected file; dev and ino are its placeholder's */
 	FD_VOLUME, /* of a volume: vfs.h knows the number */
 	FD_HIDDEN, /* the runtime's own: to the program it is not there */
+	FD_SOCKET, /* a stream socket of a program with rules: slot of its connection (net_table.h) */
 	FD_KINDS
 };
 

@@ -29,6 +29,8 @@ struct fd_ops {
 
 /* sys/file.c */
 extern const struct fd_ops fd_ops_injected;
+/* sys/net_io.c */
+extern const struct fd_ops fd_ops_socket;
 
 /* Enter a kind: once, before the program runs. */
 void fd_ops_set(unsigned kind, const struct fd_ops *ops);

@@ -21,6 +21,7 @@
 #include "runtime/config.h"
 #include "runtime/launch.h"
 #include "runtime/loader.h"
+#include "runtime/net.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
@@ -233,6 +234,7 @@ static int launch_named(const struct options *o, char **env, struct launch *l, i
 
 static int launch_plain(const struct options *o, char **env, struct launch *l, int *ret_status)
 {
+	struct error net_err;
 	uint64_t all = SIGSET_ALL;
 	struct error err = {0};
 	int rc;
@@ -244,6 +246,8 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 	rc = shields_init(&process, NULL);
 	if (rc)
 		return log_error("start the shields: %s", strerror(-rc)), -1;
+	if (net_start(&process, l->envp, &l->envc, &net_err))
+		return fail(&net_err, -1);
 	/* Once more through execve, so that /proc shows the program's arguments; if that cannot be, it runs all the same. */
 	l->has_sigmask = !host_sigmask(SIG_SETMASK, &all, &l->sigmask);
 	exec_hand_over(l, &process);
@@ -283,6 +287,8 @@ static int configure(const struct service_config *config, const struct options *
 	if (!rc && pwd && (rc = chdir(pwd)))
 		error_set_errno(err, errno, "working directory %s", pwd);
 	free(pwd);
+	if (!rc)
+		rc = net_start(&process, l->envp, &l->envc, err);
 	return rc ? -1 : 0;
 }
 
@@ -381,6 +387,7 @@ static int start(int argc, const struct host_start *host)
 	know_self();
 	fd_ops_set(FD_VOLUME, &fd_ops_volume);
 	fd_ops_set(FD_HIDDEN, &fd_ops_hidden);
+	fd_ops_set(FD_SOCKET, &fd_ops_socket);
 	if (state >= 0) {
 		if (launch_read_state(state, &l, &process, &err) || (runtime.attested && attest_harden(&err)))
 			return fail(&err, EXIT_RUNTIME);

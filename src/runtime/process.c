@@ -13,6 +13,7 @@
 #include "runtime/code.h"
 #include "runtime/launch.h"
 #include "runtime/loader.h"
+#include "runtime/net.h"
 #include "runtime/process.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
@@ -120,7 +121,12 @@ long process_fork(const struct clone_request *q, struct regs *r, struct thread *
 	code_lock();
 	loader_lock();
 	signal_lock(t->proc);
+	net_fork_prepare();
 	pid = host_fork(q);
+	if (pid == 0)
+		net_fork_child(t->proc);
+	else
+		net_fork_parent(t->proc, pid);
 	signal_unlock(t->proc);
 	loader_unlock();
 	code_unlock();

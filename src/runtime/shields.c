@@ -1,13 +1,11 @@
 #include "runtime/shields.h"
 
 #include <errno.h>
-#include "host/secret_arena.h"
 #include "runtime/fd.h"
+#include "runtime/net.h"
 #include "runtime/volumes.h"
 
 #define MAGIC 0x53484c31u /* "SHL1" */
-
-const struct injected_memory shields_memory = {secret_arena_get, secret_arena_put};
 
 static struct injected_table *files;
 static uint32_t lock; /* 0 free, 1 held, 2 held and waited for */
@@ -63,7 +61,10 @@ int shields_encode(struct process *p, struct buf *out)
 		injected_encode(files, out);
 	else
 		buf_put_u32be(out, 0);
+	if (!out->failed && net_encode(p, out))
+		out->failed = true;
 	fd_encode(p, out);
+	net_table_keep(true);
 	shields_unlock();
 	return ret ? ret : out->failed ? -ENOMEM : 0;
 }
@@ -85,7 +86,11 @@ int shields_decode(struct process *p, struct rd *in)
 	count = injected_count(t);
 	ret = shields_init(p, t);
 	if (ret == 0)
+		ret = net_decode(p, in);
+	if (ret == 0)
 		ret = fd_decode(p, in, count);
+	if (ret == 0)
+		net_decode_fds(p);
 	if (ret == 0)
 		volumes_exec_done(p);
 	return ret;

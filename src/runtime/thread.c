@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include "runtime/fd.h"
+#include "runtime/net.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
@@ -298,6 +299,8 @@ long sys_exit(struct regs *r, struct thread *t)
 	host_sigmask(SIG_SETMASK, &none, NULL);
 	if (t->pending)
 		return HOST_ERESTART; /* taken from the process, perhaps: not to be lost with this thread */
+	if (t->is_leader && net_active(t->proc) && !fd_has_company())
+		net_exit(t->proc);
 	if (t->is_leader && stats && !fd_has_company())
 		stats_print();
 	if (t->is_leader && t->proc->volumes && !fd_has_company())

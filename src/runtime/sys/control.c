@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include "runtime/net.h"
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
 #include "runtime/volumes.h"
@@ -69,6 +70,8 @@ long sys_exit_group(struct regs *r, struct thread *t)
 	if (!t->is_vfork)
 		stats_print();
 	volumes_exit(t->proc);
+	if (!t->is_vfork && net_active(t->proc))
+		net_exit(t->proc);
 	return host_call1(SYS_exit_group, (long)r->rdi);
 }
 
@@ -87,6 +90,8 @@ long sys_recvmsg_fast(struct regs *r, struct thread *t)
 {
 	struct msghdr h;
 
+	if (fd_is_shielded(t->proc, r->rdi))
+		return SYS_GO_SLOW;
 	if (!t->proc->fd_bits || user_copy(&h, (const void *)r->rsi, sizeof(h)) || !h.msg_control ||
 		h.msg_controllen < sizeof(struct cmsghdr))
 		return scone_safe_call(SYS_recvmsg, r);

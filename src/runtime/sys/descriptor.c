@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "host/host.h"
-#include "runtime/fd.h"
+#include "runtime/fd_ops.h"
+#include "runtime/net.h"
 #include "runtime/shields.h"
 #include "runtime/sys/table.h"
 
@@ -31,6 +32,8 @@ static void adopt(struct thread *t, int fd)
 		return;
 	shields_lock();
 	fd_adopt(t->proc, fd, st.st_dev, st.st_ino);
+	if (net_active(t->proc) && S_ISSOCK(st.st_mode))
+		net_adopt(t->proc, fd, st.st_dev, st.st_ino);
 	shields_unlock();
 }
 
@@ -73,6 +76,11 @@ static void adopt_message(struct thread *t, uint64_t msghdr)
 
 long sys_recvmsg(struct regs *r, struct thread *t)
 {
+	return fd_is_shielded(t->proc, r->rdi) ? fd_call(r, t, (int)r->rdi) : sys_recvmsg_plain(r, t);
+}
+
+long sys_recvmsg_plain(struct regs *r, struct thread *t)
+{
 	long ret = pass(r);
 
 	if (ret >= 0)
@@ -81,6 +89,11 @@ long sys_recvmsg(struct regs *r, struct thread *t)
 }
 
 long sys_recvmmsg(struct regs *r, struct thread *t)
+{
+	return fd_is_shielded(t->proc, r->rdi) ? fd_call(r, t, (int)r->rdi) : sys_recvmmsg_plain(r, t);
+}
+
+long sys_recvmmsg_plain(struct regs *r, struct thread *t)
 {
 	long ret = pass(r);
 

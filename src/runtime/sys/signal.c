@@ -308,6 +308,8 @@ long sys_ppoll(struct regs *r, struct thread *t)
 {
 	uint64_t mask, ptr;
 
+	if (net_is_shaking(t->proc))
+		return SYS_GO_SLOW;
 	if (with_mask(r, r->r10, r->r8, &mask, &ptr))
 		return -EFAULT;
 	return scone_safe_call6(
@@ -318,6 +320,8 @@ long sys_epoll_pwait(struct regs *r, struct thread *t)
 {
 	uint64_t mask, ptr;
 
+	if (net_is_shaking(t->proc))
+		return SYS_GO_SLOW;
 	if (with_mask(r, r->r8, r->r9, &mask, &ptr))
 		return -EFAULT;
 	return scone_safe_call6(
@@ -331,6 +335,8 @@ long sys_pselect6(struct regs *r, struct thread *t)
 	} arg;
 	uint64_t mask;
 
+	if (net_is_shaking(t->proc))
+		return SYS_GO_SLOW;
 	if (!r->r9)
 		return scone_safe_call(SYS_pselect6, r);
 	if (user_copy(&arg, (const void *)r->r9, sizeof(arg)) ||

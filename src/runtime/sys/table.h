@@ -19,7 +19,8 @@
 #define SYS_TABLE_SIZE 451 /* Linux 6.1 knows 0 .. 450 */
 
 enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
-enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8 };
+/* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way. */
+enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8, NET_ANY = 16, NET_WAITS = 32 };
 
 typedef long (*sys_handler)(struct regs *r, struct thread *t);
 
@@ -37,6 +38,12 @@ struct sys_entry {
 };
 
 extern const struct sys_entry sys_table[SYS_TABLE_SIZE];
+
+/* Is a TLS handshake of this program under way? */
+static inline bool net_is_shaking(const struct process *p)
+{
+	return p->net_shaking && __atomic_load_n(p->net_shaking, __ATOMIC_ACQUIRE);
+}
 
 /* Is the descriptor served by a shield? */
 static inline bool fd_is_shielded(const struct process *p, uint64_t fd)
@@ -160,10 +167,27 @@ long sys_sync(struct regs *r, struct thread *t);
 /* descriptor.c: descriptors that come or go past open, dup and close; input and output without waiting. */
 long sys_recvmsg(struct regs *r, struct thread *t);
 long sys_recvmmsg(struct regs *r, struct thread *t);
+long sys_recvmsg_plain(struct regs *r, struct thread *t); /* no protected connection */
+long sys_recvmmsg_plain(struct regs *r, struct thread *t);
 long sys_pidfd_getfd(struct regs *r, struct thread *t);
 long sys_unshare(struct regs *r, struct thread *t);
 long sys_change_tree(struct regs *r, struct thread *t); /* runtime/self.c */
 long sys_io_submit(struct regs *r, struct thread *t);
 long sys_io_pgetevents(struct regs *r, struct thread *t);
+
+/* net_socket.c, net_io.c, net_wait.c: only in a program with rules of the network. */
+long sys_socket(struct regs *r, struct thread *t);
+long sys_connect(struct regs *r, struct thread *t);
+long sys_listen(struct regs *r, struct thread *t);
+long sys_accept(struct regs *r, struct thread *t);
+long sys_sendmsg(struct regs *r, struct thread *t);
+long sys_sendmmsg(struct regs *r, struct thread *t);
+long sys_poll(struct regs *r, struct thread *t);
+long sys_select(struct regs *r, struct thread *t);
+long sys_epoll_wait(struct regs *r, struct thread *t);
+long sys_ppoll_slow(struct regs *r, struct thread *t);
+long sys_pselect6_slow(struct regs *r, struct thread *t);
+long sys_epoll_pwait_slow(struct regs *r, struct thread *t);
+long sys_epoll_ctl(struct regs *r, struct thread *t);
 
 #endif

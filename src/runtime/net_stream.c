@@ -1,0 +1,795 @@
+/*
+ * net_stream: reading and writing an open connection. Ciphertext of what the program has not had stays in the kernel's queue (net.h).
+ *
+ * A record that is written goes out whole: how much the socket takes is asked before it is sealed. Where that was not enough after all, the socket's
+ * buffer is enlarged for the rest.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "core/secret.h"
+#include "host/host.h"
+#include "runtime/net.h"
+
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#define BATCH 4 /* records sent at once */
+#define BATCH_BYTES (BATCH * (TLS_PLAIN_MAX + TLS_OVERHEAD))
+#define WINDOW (BATCH * TLS_RECORD_MAX) /* bytes looked at */
+#define UNASKED 1024 /* so few bytes always fit into a socket that takes any */
+#define REST_PATIENCE_MS 30000 /* for the rest of a record, which has to go */
+#define RCVBUF_MIN 65536 /* a whole record has to fit into the queue */
+#define IOV_COUNT_MAX 1024
+#define RW_TOTAL_MAX 0x7ffff000L
+
+/* --- the program's buffers --- */
+
+int net_span_one(struct net_span *s, uint64_t base, size_t n)
+{
+	*s = (struct net_span){.base = base, .len = n > (size_t)RW_TOTAL_MAX ? (size_t)RW_TOTAL_MAX : n};
+	return (ssize_t)n < 0 ? -EINVAL : 0;
+}
+
+int net_span_iov(struct net_span *s, uint64_t iov, uint64_t count)
+{
+	*s = (struct net_span){.iov = iov, .count = count};
+	if (count > IOV_COUNT_MAX)
+		return -EINVAL;
+	for (uint64_t i = 0; i < count; i++) {
+		struct iovec v;
+
+		if (user_copy(&v, (const void *)(iov + i * sizeof(v)), sizeof(v)) < 0)
+			return -EFAULT;
+		if ((ssize_t)v.iov_len < 0 || s->len + v.iov_len > SSIZE_MAX)
+			return -EINVAL;
+		s->len += v.iov_len;
+	}
+	if (s->len > (size_t)RW_TOTAL_MAX)
+		s->len = (size_t)RW_TOTAL_MAX;
+	return 0;
+}
+
+/* The next n bytes of the buffers to or from p; the span moves only if all can be had. */
+static int span_copy(struct net_span *s, uint8_t *p, size_t n, bool to_user)
+{
+	struct net_span at = *s;
+
+	while (n > 0) {
+		struct iovec v = {(void *)at.base, at.len};
+		size_t part;
+
+		if (at.iov) {
+			if (at.index >= at.count)
+				return -EFAULT;
+			if (user_copy(&v, (const void *)(at.iov + at.index * sizeof(v)), sizeof(v)) < 0)
+				return -EFAULT;
+			if (at.done_in >= v.iov_len) {
+				at.index++;
+				at.done_in = 0;
+				continue;
+			}
+		}
+		part = v.iov_len - at.done_in < n ? v.iov_len - at.done_in : n;
+		if (part == 0)
+			return -EFAULT;
+		if (to_user ? user_copy((uint8_t *)v.iov_base + at.done_in, p, part)
+			    : user_copy(p, (const uint8_t *)v.iov_base + at.done_in, part))
+			return -EFAULT;
+		at.done_in += part;
+		at.done += part;
+		p += part;
+		n -= part;
+	}
+	*s = at;
+	return 0;
+}
+
+/* Over n bytes of them. */
+static void span_skip(struct net_span *s, size_t n)
+{
+	s->done += n;
+	while (s->iov && n > 0 && s->index < s->count) {
+		struct iovec v;
+		size_t part;
+
+		if (user_copy(&v, (const void *)(s->iov + s->index * sizeof(v)), sizeof(v)) < 0)
+			return; /* the next copy finds it out */
+		part = v.iov_len > s->done_in ? v.iov_len - s->done_in : 0;
+		part = part < n ? part : n;
+		s->done_in += part;
+		n -= part;
+		if (s->done_in >= v.iov_len) {
+			s->index++;
+			s->done_in = 0;
+		}
+	}
+	if (!s->iov)
+		s->done_in += n;
+}
+
+static size_t span_left(const struct net_span *s)
+{
+	return s->len - s->done;
+}
+
+/* --- the socket --- */
+
+static void set_lowat(struct net_conn *c, int fd, uint32_t n)
+{
+	if (c->is_unix || c->lowat == n)
+		return;
+	if (!host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, (long)&n, sizeof(n)))
+		c->lowat = n;
+}
+
+void net_stream_start(struct net_conn *c, int fd)
+{
+	int size = 0;
+	socklen_t n = sizeof(size);
+
+	if (!host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVBUF, (long)&size, (long)&n) &&
+		size < RCVBUF_MIN) {
+		size = RCVBUF_MIN;
+		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVBUF, (long)&size, sizeof(size));
+	}
+	set_lowat(c, fd, TLS_RECORD_MIN);
+}
+
+void net_plain_drop(struct net_local *l)
+{
+	if (l->plain)
+		secret_wipe(l->plain, l->plain_len);
+	free(l->plain);
+	l->plain = NULL;
+	l->plain_len = 0;
+}
+
+static bool peer_has_ended(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return host_call3(SYS_poll, (long)&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* Take n bytes that have been looked at out of the queue. */
+static int discard(const struct net_conn *c, int fd, size_t n)
+{
+	uint8_t scratch[4096];
+
+	while (n > 0) {
+		size_t part = c->is_unix && n > sizeof(scratch) ? sizeof(scratch) : n;
+		long ret = host_call6(SYS_recvfrom, fd, (long)scratch, (long)part,
+			MSG_DONTWAIT | (c->is_unix ? 0 : MSG_TRUNC), 0, 0);
+
+		if (ret <= 0)
+			return ret < 0 ? (int)ret : -ECONNRESET;
+		n -= (size_t)ret;
+	}
+	return 0;
+}
+
+/* --- reading --- */
+
+/* One look at the queue. */
+struct look {
+	struct net_local *l;
+	struct net_conn *c;
+	const struct process *p;
+	int fd;
+	struct net_span *to;
+	bool keeps; /* MSG_PEEK */
+	struct tls_half rx; /* as far as this look has come */
+	size_t taken; /* bytes of records that can leave the queue */
+	size_t need; /* bytes the queue must have for the next record, 0: unknown */
+	bool stop;
+	int err;
+};
+
+static void refuse(struct look *k, const char *why)
+{
+	struct net_place peer;
+	char text[160] = "an unknown peer";
+
+	if (net_place_of(k->fd, true, &peer) == 0)
+		net_place_text(&peer, text, sizeof(text));
+	net_log(k->p, "connection %s %s ended, rule %s_%s: %s", k->c->server ? "from" : "to", text,
+		k->c->server ? "SERVER" : "CLIENT",
+		k->c->rule < net_rules()->count ? net_rules()->rule[k->c->rule].name : "?", why);
+	k->err = ECONNRESET;
+	k->stop = true;
+}
+
+static void on_alert(struct look *k, const uint8_t *p, size_t n)
+{
+	char why[120] = "check alert: seen ", *end = why + strlen(why);
+	const char *name = n == 2 ? tls_alert_text(p[1]) : "a malformed alert";
+
+	if (n == 2 && (p[1] == TLS_CLOSE_NOTIFY || p[1] == 90 /* user_canceled */)) {
+		k->c->ended = true; /* it stays in the queue: readable for good */
+		k->stop = true;
+		return;
+	}
+	memcpy(end, name, strlen(name));
+	memcpy(end + strlen(name), ", wanted data", sizeof(", wanted data"));
+	refuse(k, why);
+}
+
+/* What may come after the handshake: tickets, which are left alone, and new keys (RFC 8446, 4.6). */
+static void on_handshake(struct look *k, const uint8_t *p, size_t n)
+{
+	while (n >= 4) {
+		size_t len = (size_t)(p[1] << 16 | p[2] << 8 | p[3]);
+		bool update = p[0] == 24 && len == 1 && n == 5 && p[4] <= 1;
+
+		if (n - 4 < len || (p[0] != 4 && !update))
+			break;
+		if (update) {
+			tls_half_update(&k->rx, k->c->keys.suite);
+			k->c->update_due |= p[4];
+		}
+		p += 4 + len;
+		n -= 4 + len;
+	}
+	if (n > 0)
+		refuse(k, "check message: seen a handshake message that has no place here, wanted data");
+}
+
+/* Plaintext of the record that begins the rest of the queue; from is how much of it the program has had. */
+static void on_data(struct look *k, const uint8_t *p, size_t n, size_t record, size_t from)
+{
+	size_t part = n - from < span_left(k->to) ? n - from : span_left(k->to);
+
+	if (part > 0 && span_copy(k->to, (uint8_t *)p + from, part, true) < 0) {
+		k->err = EFAULT;
+		k->stop = true;
+		return;
+	}
+	if (from + part == n) {
+		k->taken += record;
+		tls_half_advance(&k->rx);
+		if (!k->keeps)
+			k->c->consumed = 0;
+		return;
+	}
+	k->stop = true;
+	if (!k->keeps)
+		k->c->consumed = (uint32_t)(from + part);
+	if (k->l->plain && k->l->plain_seq == k->rx.seq && k->l->plain_epoch == k->rx.epoch)
+		return;
+	net_plain_drop(k->l);
+	k->l->plain = malloc(n ? n : 1); /* without memory it is opened again next time */
+	if (!k->l->plain)
+		return;
+	memcpy(k->l->plain, p, n);
+	k->l->plain_len = n;
+	k->l->plain_record = record;
+	k->l->plain_seq = k->rx.seq;
+	k->l->plain_epoch = k->rx.epoch;
+}
+
+/* One whole record. */
+static void on_record(struct look *k, uint8_t *at, size_t n)
+{
+	bool first = k->taken == 0;
+	enum tls_type type = TLS_DATA;
+	long len;
+
+	net_enter();
+	len = tls_open(&k->l->rx, &k->rx, k->c->keys.suite, at, n, &type);
+	net_leave();
+	if (len == -ENOMEM) {
+		k->err = ENOMEM;
+		k->stop = true;
+	} else if (len < 0) {
+		refuse(k, "check record: seen one that does not open, wanted the next one of the peer");
+	} else if (type == TLS_DATA) {
+		on_data(k, at + TLS_HEADER, (size_t)len, n, first ? k->c->consumed : 0);
+	} else if (type == TLS_ALERT) {
+		on_alert(k, at + TLS_HEADER, (size_t)len);
+	} else if (type == TLS_HANDSHAKE) {
+		uint32_t epoch = k->rx.epoch;
+
+		on_handshake(k, at + TLS_HEADER, (size_t)len);
+		if (!k->stop && k->rx.epoch == epoch)
+			tls_half_advance(&k->rx);
+		k->taken += n;
+	} else {
+		refuse(k, "check type: seen a record of an unknown type, wanted data");
+	}
+}
+
+static void look_at(struct look *k, uint8_t *p, size_t n)
+{
+	while (!k->stop && n > 0 && span_left(k->to) > 0) {
+		long len = n >= TLS_HEADER ? tls_record_len(p) : TLS_RECORD_MIN;
+
+		if (len < 0) {
+			refuse(k, "check record: seen bytes that are no TLS, wanted a record");
+			return;
+		}
+		k->need = (size_t)len;
+		if (n < (size_t)len)
+			return;
+		on_record(k, p, (size_t)len);
+		k->need = 0;
+		p += len;
+		n -= (size_t)len;
+	}
+}
+
+/* What is opened already. True: more may be looked for. */
+static bool from_plain(struct look *k)
+{
+	struct net_local *l = k->l;
+
+	if (!l->plain)
+		return true;
+	if (k->keeps || l->plain_seq != k->rx.seq || l->plain_epoch != k->rx.epoch) {
+		net_plain_drop(l); /* to be looked at with what follows; or another process has had it */
+		return true;
+	}
+	on_data(k, l->plain, l->plain_len, l->plain_record, k->c->consumed);
+	return !k->stop && span_left(k->to) > 0;
+}
+
+/* Take out what the program has had, and remember the keys as they are then. */
+static void commit(struct look *k)
+{
+	if (k->keeps || k->taken == 0)
+		return;
+	if (discard(k->c, k->fd, k->taken) < 0 && !k->err)
+		k->err = ECONNRESET;
+	k->c->keys.rx = k->rx;
+	k->taken = 0;
+	if (k->l->plain && (k->l->plain_seq != k->rx.seq || k->l->plain_epoch != k->rx.epoch))
+		net_plain_drop(k->l);
+}
+
+/* With rx: bytes, 0 at the end, -EAGAIN (*ret_need: how many the queue must have), -errno. */
+static long read_now(const struct process *p, struct net_local *l, int fd, struct net_span *s, bool keeps,
+	uint8_t *window, size_t size, size_t *ret_need)
+{
+	struct net_conn *c = net_conn(l);
+	struct look k = {.l = l, .c = c, .p = p, .fd = fd, .to = s, .keeps = keeps, .rx = c->keys.rx};
+	size_t before = s->done;
+	long n = 1;
+
+	if (from_plain(&k)) {
+		commit(&k);
+		n = host_call6(SYS_recvfrom, fd, (long)window, (long)size, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+		if (n > 0)
+			look_at(&k, window, (size_t)n);
+		if (n > 0)
+			secret_wipe(window, (size_t)n);
+	}
+	commit(&k);
+	if (k.need && n > 0 && s->done == before && !k.stop && peer_has_ended(fd))
+		refuse(&k, "check end: seen the end of the connection within a record, wanted close_notify");
+	if (n < 0 && n != -EAGAIN)
+		c->ended = true; /* a reset, which the kernel tells once */
+	if (n == 0 && s->done == before && !c->ended && !c->read_shut)
+		refuse(&k, "check end: seen the end of the connection without close_notify, wanted it (it "
+			   "may have been cut)");
+	secret_wipe(&k.rx, sizeof(k.rx));
+	*ret_need = k.need;
+	if (!keeps && !k.stop)
+		set_lowat(c, fd, k.need > TLS_RECORD_MIN ? (uint32_t)k.need : TLS_RECORD_MIN);
+	if (k.err == ECONNRESET)
+		net_fail(p, l, fd, ECONNRESET);
+	if (s->done > before)
+		return (long)(s->done - before);
+	if (k.err) {
+		c->err = k.err == ECONNRESET ? 0 : c->err; /* told here */
+		return -k.err;
+	}
+	if (n < 0)
+		return n;
+	return c->ended || n == 0 ? 0 : -EAGAIN;
+}
+
+/* A call on a connection that has failed: the reason once, then what the kernel says of a socket that is shut down. */
+static long failed_once(struct net_conn *c, long then)
+{
+	int err = __atomic_exchange_n(&c->err, 0, __ATOMIC_ACQ_REL);
+
+	return err ? -err : then;
+}
+
+/* Wait until the queue has need bytes. 0, or the kernel's word. */
+static long wait_readable(
+	struct thread *t, struct net_local *l, int fd, size_t need, uint8_t *window, size_t *seen)
+{
+	struct timeval limit = {0};
+	socklen_t size = sizeof(limit);
+	long n;
+
+	if (need == 0)
+		need = 1;
+	if (__atomic_load_n(&net_shaking, __ATOMIC_ACQUIRE)) {
+		host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&limit, (long)&size);
+		n = net_wait(t, fd, POLLIN,
+			limit.tv_sec || limit.tv_usec ? limit.tv_sec * 1000 + limit.tv_usec / 1000 : -1);
+		return n == 0 ? -EAGAIN : n < 0 ? n : 0;
+	}
+	n = scone_safe_call6(SYS_recvfrom, fd, (long)window, (long)need, MSG_PEEK | MSG_WAITALL, 0, 0);
+	if (n < 0)
+		return n;
+	if ((size_t)n >= need || n == 0)
+		return 0;
+	if (t->pending)
+		return net_interrupted(t);
+	host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&limit, (long)&size);
+	if ((limit.tv_sec || limit.tv_usec) && *seen == (size_t)n && !peer_has_ended(fd))
+		return -EAGAIN;
+	*seen = (size_t)n;
+	return 0;
+}
+
+static long read_open(struct thread *t, struct net_local *l, int fd, struct net_span *s, int flags)
+{
+	uint8_t window[WINDOW];
+	struct net_conn *c = net_conn(l);
+	bool keeps = flags & MSG_PEEK, all = (flags & MSG_WAITALL) && !keeps;
+	size_t size = span_left(s) <= TLS_PLAIN_MAX ? TLS_RECORD_MAX : sizeof(window), seen = 0, need = 0;
+
+	for (;;) {
+		long ret;
+
+		if (net_lock(&c->rx))
+			net_fail(t->proc, l, fd, ECONNRESET);
+		if (c->generation != l->generation)
+			ret = -EBADF;
+		else if (c->state != NET_OPEN)
+			ret = failed_once(c, 0);
+		else
+			ret = read_now(t->proc, l, fd, s, keeps, window, size, &need);
+		net_unlock(&c->rx);
+		if (ret > 0 && all && span_left(s) > 0)
+			continue;
+		if (ret != -EAGAIN)
+			return s->done ? (long)s->done : ret;
+		if ((s->done && !all) || (flags & MSG_DONTWAIT) || net_nonblocking(fd))
+			return s->done ? (long)s->done : -EAGAIN;
+		ret = wait_readable(t, l, fd, need, window, &seen);
+		if (ret < 0)
+			return s->done ? (long)s->done : ret;
+	}
+}
+
+long net_read(struct thread *t, int fd, struct net_span *s, int flags)
+{
+	struct net_local *l = net_get(t->proc, fd);
+	long ret;
+
+	if (!l)
+		return -EBADF;
+	ret = flags & MSG_OOB ? -EINVAL : net_await_open(t, l, fd, flags & MSG_DONTWAIT);
+	if (ret == 0 && net_conn(l)->state == NET_FAILED)
+		ret = failed_once(net_conn(l), 0);
+	else if (ret == 0 && s->len == 0)
+		ret = 0;
+	else if (ret == 0)
+		ret = read_open(t, l, fd, s, flags);
+	net_put(l);
+	return ret;
+}
+
+/* Counts without having: every record is opened, none is given away. */
+long net_readable(struct thread *t, int fd)
+{
+	struct net_local *l = net_get(t->proc, fd);
+	uint8_t window[WINDOW];
+	struct net_conn *c;
+	size_t total = 0;
+	struct tls_half rx;
+	long n;
+
+	if (!l)
+		return -EBADF;
+	c = net_conn(l);
+	if (c->state != NET_OPEN || net_lock(&c->rx)) {
+		net_put(l);
+		return 0;
+	}
+	rx = c->keys.rx;
+	n = host_call6(SYS_recvfrom, fd, (long)window, sizeof(window), MSG_PEEK | MSG_DONTWAIT, 0, 0);
+	for (long at = 0; at + TLS_HEADER <= n;) {
+		long len = tls_record_len(window + at), plain;
+		enum tls_type type;
+
+		if (len < 0 || at + len > n)
+			break;
+		net_enter();
+		plain = tls_open(&l->rx, &rx, c->keys.suite, window + at, (size_t)len, &type);
+		net_leave();
+		if (plain < 0 || type != TLS_DATA)
+			break;
+		total += (size_t)plain;
+		tls_half_advance(&rx);
+		at += len;
+	}
+	total -= total < c->consumed ? total : c->consumed;
+	net_unlock(&c->rx);
+	secret_wipe(window, sizeof(window));
+	secret_wipe(&rx, sizeof(rx));
+	net_put(l);
+	return (long)total;
+}
+
+bool net_all_read(struct net_local *l, int fd)
+{
+	uint8_t record[64];
+	struct net_conn *c = net_conn(l);
+	enum tls_type type;
+	struct tls_half rx;
+	long n, len;
+
+	n = host_call6(SYS_recvfrom, fd, (long)record, sizeof(record), MSG_PEEK | MSG_DONTWAIT, 0, 0);
+	if (n <= 0)
+		return true;
+	if (n < TLS_HEADER || !net_trylock(&c->rx))
+		return false;
+	/* A close_notify of the peer is nothing the program has left: out with it, or the kernel would reset the connection. */
+	rx = c->keys.rx;
+	len = tls_record_len(record);
+	if (len > 0 && len == n) {
+		net_enter();
+		n = tls_open(&l->rx, &rx, c->keys.suite, record, (size_t)len, &type);
+		net_leave();
+		n = n == 2 && type == TLS_ALERT && discard(c, fd, (size_t)len) == 0;
+	} else {
+		n = 0;
+	}
+	net_unlock(&c->rx);
+	secret_wipe(&rx, sizeof(rx));
+	return n;
+}
+
+/* --- writing --- */
+
+/* How many bytes of plaintext the socket takes in one go, about. */
+static size_t room(const struct net_conn *c, int fd, size_t n)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof(info);
+	int64_t left;
+
+	if (n <= UNASKED || host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, (long)info, (long)&size))
+		return n;
+	left = (int64_t)info[SK_MEMINFO_SNDBUF] -
+	       (int64_t)info[c->is_unix ? SK_MEMINFO_WMEM_ALLOC : SK_MEMINFO_WMEM_QUEUED];
+	left = left / 2 - 2048;
+	return left < UNASKED ? UNASKED : left < (int64_t)n ? (size_t)left : n;
+}
+
+/* The rest of a record of which a part is gone has to go, too. */
+static int push_rest(int fd, const uint8_t *p, size_t n)
+{
+	int size = 0;
+	socklen_t len = sizeof(size);
+
+	host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, (long)&len);
+	size = size / 2 + 2 * (int)n; /* the kernel doubles what it is told */
+	if (host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, (long)&size, sizeof(size)))
+		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, sizeof(size));
+	while (n > 0) {
+		long ret = host_call6(SYS_sendto, fd, (long)p, (long)n, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+
+		if (ret == -EAGAIN) {
+			struct pollfd out = {.fd = fd, .events = POLLOUT};
+
+			ret = host_call3(SYS_poll, (long)&out, 1, REST_PATIENCE_MS);
+			if (ret == 0)
+				return -ETIMEDOUT;
+			if (ret > 0 || ret == -EINTR)
+				continue;
+		}
+		if (ret < 0)
+			return (int)ret;
+		p += ret;
+		n -= (size_t)ret;
+	}
+	return 0;
+}
+
+/* Records one behind the other, sealed but not counted. */
+struct batch {
+	uint8_t bytes[BATCH_BYTES];
+	size_t len[BATCH], plain[BATCH];
+	size_t count, total;
+};
+
+static long fill(struct net_local *l, struct batch *b, struct net_span *s, size_t n)
+{
+	struct net_conn *c = net_conn(l);
+	struct tls_half tx = c->keys.tx;
+	long ret = 0;
+
+	b->count = b->total = 0;
+	while (n > 0 && b->count < BATCH) {
+		size_t part = n < TLS_PLAIN_MAX ? n : TLS_PLAIN_MAX;
+		uint8_t *at = b->bytes + b->total;
+
+		ret = span_copy(s, at + TLS_HEADER, part, false);
+		if (ret < 0)
+			break;
+		net_enter();
+		ret = tls_seal(&l->tx, &tx, c->keys.suite, TLS_DATA, at, part);
+		net_leave();
+		if (ret < 0)
+			break;
+		b->len[b->count] = (size_t)ret;
+		b->plain[b->count++] = part;
+		b->total += (size_t)ret;
+		tls_half_advance(&tx);
+		n -= part;
+	}
+	secret_wipe(&tx, sizeof(tx));
+	return b->count ? 0 : ret;
+}
+
+/* sent bytes of it are gone: how much of the program's that is. The rest of a record that is begun goes now. */
+static long settle(struct net_local *l, int fd, struct batch *b, size_t sent)
+{
+	struct net_conn *c = net_conn(l);
+	size_t at = 0, plain = 0;
+
+	for (size_t i = 0; i < b->count && at < sent; i++) {
+		size_t left = at + b->len[i] > sent ? at + b->len[i] - sent : 0;
+
+		tls_half_advance(&c->keys.tx);
+		plain += b->plain[i];
+		at += b->len[i];
+		if (left) {
+			int ret = push_rest(fd, b->bytes + at - left, left);
+
+			if (ret < 0)
+				return ret;
+		}
+	}
+	return (long)plain;
+}
+
+static long send_record(struct net_local *l, int fd, enum tls_type type, const uint8_t *p, size_t n)
+{
+	struct net_conn *c = net_conn(l);
+	uint8_t at[TLS_OVERHEAD + 16];
+	long len, ret;
+
+	memcpy(at + TLS_HEADER, p, n);
+	net_enter();
+	len = tls_seal(&l->tx, &c->keys.tx, c->keys.suite, type, at, n);
+	net_leave();
+	if (len < 0)
+		return len;
+	ret = host_call6(SYS_sendto, fd, (long)at, len, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+	if (ret <= 0)
+		return ret;
+	tls_half_advance(&c->keys.tx);
+	return ret < len ? push_rest(fd, at + ret, (size_t)(len - ret)) : 0;
+}
+
+/* New keys, where the peer asked for them or the old ones have served enough. */
+static long renew_keys(struct net_local *l, int fd)
+{
+	static const uint8_t update[] = {24, 0, 0, 1, 0};
+	struct net_conn *c = net_conn(l);
+	long ret;
+
+	if (!c->update_due && c->keys.tx.seq < TLS_KEY_RECORDS)
+		return 0;
+	ret = send_record(l, fd, TLS_HANDSHAKE, update, sizeof(update));
+	if (ret < 0)
+		return ret;
+	c->update_due = false;
+	tls_half_update(&c->keys.tx, c->keys.suite);
+	return 0;
+}
+
+void net_say_end(struct net_local *l, int fd)
+{
+	static const uint8_t alert[] = {1, TLS_CLOSE_NOTIFY};
+	struct net_conn *c = net_conn(l);
+
+	if (!net_trylock(&c->tx))
+		return; /* somebody writes: there is no end yet */
+	if (!c->write_shut)
+		send_record(l, fd, TLS_ALERT, alert, sizeof(alert));
+	c->write_shut = true;
+	net_unlock(&c->tx);
+}
+
+/* With tx: bytes that went, or -errno. */
+static long write_once(struct thread *t, struct net_local *l, int fd, struct net_span *s, struct batch *b,
+	int flags, bool waits)
+{
+	struct net_conn *c = net_conn(l);
+	struct net_span before = *s;
+	int how = flags & (MSG_NOSIGNAL | MSG_MORE);
+	long ret = renew_keys(l, fd), plain;
+
+	if (ret == 0)
+		ret = fill(l, b, s,
+			room(c, fd, waits && span_left(s) > TLS_PLAIN_MAX ? TLS_PLAIN_MAX : span_left(s)));
+	if (ret < 0)
+		return ret;
+	if (waits) /* interruptible, with the timeout of the socket */
+		ret = scone_safe_call6(SYS_sendto, fd, (long)b->bytes, (long)b->len[0], how, 0, 0);
+	else
+		ret = host_call6(SYS_sendto, fd, (long)b->bytes, (long)b->total, MSG_DONTWAIT | how, 0, 0);
+	if (ret <= 0) {
+		*s = before;
+		return ret;
+	}
+	plain = settle(l, fd, b, (size_t)ret);
+	if (plain < 0) {
+		net_fail(t->proc, l, fd, ECONNRESET);
+		*s = before;
+		return failed_once(c, -EPIPE);
+	}
+	if (s->done - before.done != (size_t)plain) {
+		*s = before;
+		span_skip(s, (size_t)plain);
+	}
+	return plain;
+}
+
+static long write_open(struct thread *t, struct net_local *l, int fd, struct net_span *s, int flags)
+{
+	struct net_conn *c = net_conn(l);
+	bool waits = false, waited;
+	struct batch b;
+	long ret = 0;
+
+	while (span_left(s) > 0) {
+		if (net_lock(&c->tx))
+			net_fail(t->proc, l, fd, ECONNRESET);
+		if (c->generation != l->generation)
+			ret = -EBADF;
+		else if (c->state != NET_OPEN)
+			ret = failed_once(c, -EPIPE);
+		else
+			ret = write_once(t, l, fd, s, &b, flags, waits);
+		net_unlock(&c->tx);
+		waited = waits;
+		waits = false;
+		if (ret > 0)
+			continue;
+		if (ret != -EAGAIN || waited || (flags & MSG_DONTWAIT) || net_nonblocking(fd))
+			break;
+		waits = true;
+	}
+	return s->done ? (long)s->done : ret;
+}
+
+long net_write(struct thread *t, int fd, struct net_span *s, int flags)
+{
+	struct net_local *l = net_get(t->proc, fd);
+	long ret;
+
+	if (!l)
+		return -EBADF;
+	ret = flags & MSG_OOB ? -EOPNOTSUPP : net_await_open(t, l, fd, flags & MSG_DONTWAIT);
+	if (ret == 0 && net_conn(l)->state == NET_FAILED)
+		ret = failed_once(net_conn(l), 1);
+	if (ret == 1) /* the kernel says EPIPE, with its signal */
+		ret = scone_safe_call6(SYS_sendto, fd, (long)"", 1, flags & MSG_NOSIGNAL, 0, 0);
+	else if (ret == 0)
+		ret = write_open(t, l, fd, s, flags);
+	net_put(l);
+	return ret;
+}
+
+long net_write_bytes(struct thread *t, int fd, const void *p, size_t n, int flags)
+{
+	struct net_span s;
+
+	return net_span_one(&s, (uint64_t)p, n) < 0 ? -EINVAL : net_write(t, fd, &s, flags);
+}
