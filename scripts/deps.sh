@@ -40,12 +40,16 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	fuse3: mounts the peer
 	sysbench: benchmark of volumes: load of MariaDB
 	swtpm: tests: a whole TPM 2.0 in a process
+	gnupg: tests: the other hand on OpenPGP keys
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS
 	etcd-server: tests: the store of several CAS
 	etcd-client: tests: looks into it
 	jq: tests: reads JSON
 	curl: tests: another HTTPS client
+	chromium: tests: the web console in a browser
+	chromium-driver: tests: drives it
+	libnss3-tools: tests: gives it a client certificate
 	procps: tests: pgrep, ps
 LIST
 )

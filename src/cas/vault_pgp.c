@@ -291,7 +291,7 @@ static int put_keys(const struct half *primary, const struct half *sub, uint32_t
 	buf_init_secret(&part, KEY_MAX);
 	buf_init_secret(&all, 2 * KEY_MAX);
 	hex_encode(random, sizeof(random), hex);
-	buf_puts(&id, hex);
+	buf_printf(&id, "key-%s", hex); /* bare digits would look like a fingerprint */
 	if (!rc)
 		rc = put_certification(&certification, primary, &id, now, err);
 	if (!rc)

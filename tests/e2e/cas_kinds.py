@@ -60,7 +60,7 @@ services: [{{name: s, pwd: /, image_name: i, attestation: {{mrenclave: {M}}}}}]
         t.equal('an Ed25519 key that signs, a Curve25519 key that encrypts', [[r[0], r[3], r[11][0] if r[0] == 'sub' else '', r[16]] for r in rows if r[0] in ('pub', 'sub')],
                 [['pub', '22', '', 'ed25519'], ['sub', '18', 'e', 'cv25519']])
         uid = [r[9] for r in rows if r[0] == 'uid'][0]
-        t.check('a random user ID', len(uid) == 32 and '@' not in uid, uid)
+        t.check('a random user ID', len(uid) == 36 and uid.startswith('key-'), uid)
         r = gpg(theirs, '--armor', '--encrypt', '--recipient', uid, data=b'for k')
         t.equal('what is encrypted to it is read', gpg(mine, '--decrypt', data=r.stdout).stdout, b'for k')
         r = gpg(mine, '--sign', data=b'by k')
