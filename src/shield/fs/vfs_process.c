@@ -4,6 +4,7 @@
 #include "shield/fs/vfs_region.h"
 
 #define BIRTH_MAX 5000000000LL /* ns in which a child whose parent died is in its slot */
+#define STILLBORN_AFTER 60000000000LL /* the same, if the parent lives */
 #define REAP_EVERY 1000000000LL
 #define SYNC_EVERY 1000000000LL
 #define MAPS_EVERY 30000000000LL
@@ -23,7 +24,8 @@ static int take_slot(const struct vfs_caller *c, bool vfork, uint32_t *ret)
 	struct rg_slot *s;
 	uint32_t i = 0;
 
-	while (i < r->slot_high && r->slot[i].state != RG_FREE)
+	/* who has left lives on for a moment */
+	while (i < r->slot_high && (r->slot[i].state != RG_FREE || c->fs->env.alive(c->fs->env.ctx, i)))
 		i++;
 	if (i == VFS_SLOTS)
 		return -EAGAIN;
@@ -260,7 +262,8 @@ static bool abandoned(struct vfs *f, uint32_t slot)
 	case RG_LIVE:
 		return !f->env.alive(f->env.ctx, slot);
 	case RG_BORN:
-		return !by && !f->env.alive(f->env.ctx, slot) && now(f) - s->born_at > BIRTH_MAX;
+		return !f->env.alive(f->env.ctx, slot) &&
+		       now(f) - s->born_at > (by ? STILLBORN_AFTER : BIRTH_MAX);
 	case RG_REAPING:
 		return !by;
 	default:
