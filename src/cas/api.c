@@ -19,6 +19,7 @@ struct route {
 
 static const struct route routes[] = {
 	{"/v1/cas", false, {{"GET", false, api_info_cas}}, "GET"},
+	{CAS_EVIDENCE_PATH, false, {{"GET", false, api_info_evidence}}, "GET"},
 	{"/healthz", false, {{"GET", false, api_info_health}}, "GET"},
 	{API_SESSIONS, false, {{"GET", true, api_session_list}, {"POST", true, api_session_upload}},
 		"GET, POST"},

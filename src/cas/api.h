@@ -11,6 +11,7 @@
 #include "cas/identity.h"
 #include "cas/metrics.h"
 #include "cas/nonce.h"
+#include "cas/own_evidence.h"
 #include "cas/platform_nonce.h"
 #include "cas/sealed_store.h"
 #include "cas/trust.h"
@@ -29,6 +30,7 @@ struct cas {
 	const struct error *unavailable; /* why the store does not answer; NULL: it does */
 	struct trust *trust;
 	struct enrol *enrol;
+	struct own_evidence *own_evidence;
 	const struct tee_ops *tee;
 	const struct state *state; /* for replicas.h */
 	const struct replica_platforms *replica_platforms;
@@ -46,6 +48,7 @@ void api_handle(struct cas *c, const struct http_request *q, struct http_reply *
 typedef void (*api_call)(struct cas *c, const struct http_request *q, struct http_reply *r);
 
 void api_info_cas(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_info_evidence(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_info_health(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_list(struct cas *c, const struct http_request *q, struct http_reply *r);

@@ -1,5 +1,7 @@
+#include <string.h>
 #include <time.h>
 #include "cas/api.h"
+#include "core/encode.h"
 
 static json_t *warnings(const struct cas *c)
 {
@@ -30,4 +32,36 @@ void api_info_cas(struct cas *c, const struct http_request *q, struct http_reply
 void api_info_health(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
 	api_json(r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static int read_nonce(const char *query, uint8_t ret[CAS_EVIDENCE_NONCE_LEN], struct error *err)
+{
+	static const char key[] = "nonce=";
+
+	if (!strncmp(query, key, strlen(key)) &&
+		!hex_decode(query + strlen(key), strlen(query + strlen(key)), ret, CAS_EVIDENCE_NONCE_LEN))
+		return 0;
+	return error_set(err, ERR_INPUT, "query of %zu characters: wanted nonce= and %d hex digits",
+		strlen(query), 2 * CAS_EVIDENCE_NONCE_LEN);
+}
+
+void api_info_evidence(struct cas *c, const struct http_request *q, struct http_reply *r)
+{
+	uint8_t nonce[CAS_EVIDENCE_NONCE_LEN];
+	struct cas_evidence e;
+	struct error err = {0};
+	bool fresh = q->query[0];
+
+	cas_evidence_init(&e);
+	if ((fresh && read_nonce(q->query, nonce, &err)) ||
+		own_evidence_get(c->own_evidence, fresh ? nonce : NULL, (uint64_t)time(NULL), &e, &err) ||
+		cas_evidence_encode(&e, &r->body, &err)) {
+		if (err.code == ERR_LIMIT)
+			http_reply_error(r, 429, "LIMIT", err.text);
+		else
+			api_error(r, &err, NULL);
+	} else {
+		r->status = 200;
+	}
+	cas_evidence_free(&e);
 }

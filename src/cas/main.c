@@ -217,6 +217,7 @@ static int open_service(struct service *s, struct error *err)
 	struct nonce_table *nonces = NULL;
 	struct trust *trust = NULL;
 	struct enrol *enrol = NULL;
+	struct own_evidence *own = NULL;
 	struct state_place place = {.dir = s->o.dir,
 		.tee = tee,
 		.store = s->o.store,
@@ -228,7 +229,9 @@ static int open_service(struct service *s, struct error *err)
 	if (!tee || state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
 		trust_open(&s->o.trust, (uint64_t)time(NULL), &trust, err) ||
 		enrol_new(s->state.sealed, trust, &enrol, err) || enrol_refresh(enrol, err) ||
+		own_evidence_new(s->state.tee, s->identity.hash, &own, err) ||
 		nonce_table_new(&nonces, err)) {
+		own_evidence_free(own);
 		enrol_free(enrol);
 		trust_close(trust);
 		return -1;
@@ -243,6 +246,7 @@ static int open_service(struct service *s, struct error *err)
 		.replica_platforms = &s->replica_platforms,
 		.trust = trust,
 		.enrol = enrol,
+		.own_evidence = own,
 		.sim_platforms = s->o.sim_platforms,
 		.sim_platform_count = s->o.sim_platform_count,
 		.platform_max_age = s->o.platform_max_age,
@@ -291,6 +295,7 @@ static void close_service(struct service *s)
 	audit_close(s->cas.audit);
 	nonce_table_free(s->cas.nonces);
 	secret_wipe(s->cas.platform_key, sizeof(s->cas.platform_key));
+	own_evidence_free(s->cas.own_evidence);
 	enrol_free(s->cas.enrol);
 	trust_close(s->cas.trust);
 	identity_free(&s->identity);

@@ -1,16 +1,14 @@
 #include "cas/replicas.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "cas/own_evidence.h"
 #include "cas/state.h"
 #include "core/log.h"
 #include "core/secret.h"
 #include "crypto/x509.h"
-#include "measure/measure.h"
 #include "wire/attest.h"
 #include "wire/http_client.h"
 #include "wire/message.h"
@@ -22,32 +20,7 @@
 
 /* --- evidence about this very program --- */
 
-static int own_code(uint8_t ret_digest[SHA256_LEN], uint8_t ret_root[SHA256_LEN], struct error *err)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	struct manifest m;
-	uint64_t size;
-	int fd, rc;
-
-	if (n < 0)
-		return error_set(err, ERR_IO, "cannot read /proc/self/exe: %m");
-	path[n] = '\0';
-	manifest_init(&m);
-	fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 ? error_set(err, ERR_IO, "cannot open /proc/self/exe: %m")
-		    : measure_fd(fd, ret_digest, &size, err);
-	if (!rc)
-		rc = closure_compute(path, &m, err);
-	if (!rc)
-		manifest_root(&m, ret_root);
-	if (fd >= 0)
-		close(fd);
-	manifest_free(&m);
-	return rc;
-}
-
-static int own_evidence(
+static int evidence_of_self(
 	struct tee *tee, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
 {
 	uint8_t digest[SHA256_LEN], root[SHA256_LEN];
@@ -66,7 +39,7 @@ static int own_verdict(struct tee *tee, struct verdict *ret, struct error *err)
 	int rc;
 
 	buf_init(&evidence, PROOF_MAX);
-	rc = own_evidence(tee, report_data, &evidence, err);
+	rc = evidence_of_self(tee, report_data, &evidence, err);
 	if (!rc)
 		rc = evidence_verify(evidence.data, evidence.len, &vc, ret, err);
 	buf_free(&evidence);
@@ -190,7 +163,8 @@ static int admit(struct cas *c, const struct request *p, const uint8_t *client, 
 		remember(c, &v, client, err))
 		return -1;
 	attest_report_data(p->challenge, c->identity->hash, client, report_data);
-	return own_evidence(c->state->tee, report_data, evidence, err) || state_master(c->state, master, err)
+	return evidence_of_self(c->state->tee, report_data, evidence, err) ||
+			       state_master(c->state, master, err)
 		       ? -1
 		       : 0;
 }
@@ -331,7 +305,7 @@ static int join(struct joining *g, uint8_t ret[SEALED_MASTER_LEN], struct error 
 		ask_nonce(g, err))
 		return -1;
 	attest_report_data(g->p.nonce, g->hash, g->j->key, report_data);
-	if (own_evidence(g->tee, report_data, &g->p.evidence, err))
+	if (evidence_of_self(g->tee, report_data, &g->p.evidence, err))
 		return -1;
 	buf_init(&body, BODY_MAX);
 	rc = write_request(g, &body, err);

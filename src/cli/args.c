@@ -70,6 +70,16 @@ static const struct option_row option_rows[OPT_COUNT] = {
 		"an advisory that is no obstacle, or '*'; may be repeated"},
 	[OPT_VOLUME] = {"volume", 0, "HOSTDIR:/MOUNT",
 		"an encrypted volume for the program at /MOUNT, made if HOSTDIR is empty; may be repeated"},
+	[OPT_MEASUREMENT] = {"measurement", 0, "HEX",
+		"CAS's measurement (scone measure --runtime scone-cas scone-cas); may be repeated"},
+	[OPT_LAUNCH] = {"launch", 0, "HEX", "how CAS's machine was started; may be repeated"},
+	[OPT_PCR] = {"pcr", 0, "N=HEX", "value of a PCR of CAS's machine; may be repeated"},
+	[OPT_PLATFORM] = {"platform", 0, "KEY",
+		"key hash of CAS's platform; of a TPM the attestation key; may be repeated"},
+	[OPT_TEE] = {"tee", 0, "TYPE", "CAS must run on tpm, sev-snp, tdx, sgx, nitro, or sim"},
+	[OPT_SIMULATION] = {"simulation", 0, NULL, "a simulated TEE will do, which protects nothing"},
+	[OPT_POLICY] = {"policy", 0, "FILE", "what is wanted of CAS's evidence, as JSON (docs/evidence.md)"},
+	[OPT_PIN] = {"pin", 0, "NAME", "if it is good, pin the key under this name"},
 	[OPT_DIR] = {"dir", 0, "DIR", "state directory of LAS (default /var/lib/openscone/las)"},
 	[OPT_PCRS] = {"pcrs", 0, "LIST",
 		"PCRs of the SHA-256 bank that are held, 0,2,4,7 for example (default none)"},
@@ -181,6 +191,22 @@ static bool append(
 	return true;
 }
 
+static struct arg_list *list_of(struct args *a, enum opt o)
+{
+	switch (o) {
+	case OPT_MEASUREMENT:
+		return &a->measurement;
+	case OPT_LAUNCH:
+		return &a->launch;
+	case OPT_PCR:
+		return &a->pcr;
+	case OPT_PLATFORM:
+		return &a->platform;
+	default:
+		return NULL;
+	}
+}
+
 static bool take(struct args *a, enum opt o, const char *arg)
 {
 	struct error err;
@@ -202,6 +228,8 @@ static bool take(struct args *a, enum opt o, const char *arg)
 		return append(a, o, arg, a->code, &a->code_count, CLI_CODE_MAX);
 	if (o == OPT_VOLUME)
 		return append(a, o, arg, a->volume, &a->volume_count, CLI_VOLUME_MAX);
+	if (list_of(a, o))
+		return append(a, o, arg, list_of(a, o)->value, &list_of(a, o)->count, CLI_LIST_MAX);
 	if (o == OPT_TOLERATE)
 		return append(a, o, arg, a->tolerate, &a->tolerate_count, CLI_TOLERATE_MAX);
 	if (o == OPT_IGNORE)

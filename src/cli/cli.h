@@ -77,6 +77,14 @@ enum opt {
 	OPT_VOLUME, /* may be repeated: args.volume */
 	OPT_DIR,
 	OPT_PCRS,
+	OPT_MEASUREMENT, /* these four may be repeated: args.measurement, ... */
+	OPT_LAUNCH,
+	OPT_PCR,
+	OPT_PLATFORM,
+	OPT_TEE,
+	OPT_SIMULATION,
+	OPT_POLICY,
+	OPT_PIN,
 	OPT_COUNT,
 };
 
@@ -85,6 +93,13 @@ enum opt {
 #define CLI_TOLERATE_MAX 16
 #define CLI_IGNORE_MAX 128
 #define CLI_VOLUME_MAX 16
+
+#define CLI_LIST_MAX 64
+
+struct arg_list {
+	const char *value[CLI_LIST_MAX];
+	size_t count;
+};
 
 struct args {
 	const struct verb *verb;
@@ -99,6 +114,7 @@ struct args {
 	size_t ignore_count;
 	const char *volume[CLI_VOLUME_MAX]; /* HOSTDIR:/MOUNT */
 	size_t volume_count;
+	struct arg_list measurement, launch, pcr, platform; /* what CAS's evidence must say */
 	char **operands; /* NULL-terminated */
 	int count;
 };

@@ -10,7 +10,9 @@
 
 static const enum opt o_json[] = {OPT_JSON, OPT_END};
 static const enum opt o_cas_add[] = {OPT_KEY, OPT_TRUST_FIRST, OPT_REPLACE, OPT_JSON, OPT_END};
-static const enum opt o_cas_attest[] = {OPT_KEY, OPT_JSON, OPT_END};
+static const enum opt o_cas_attest[] = {OPT_KEY, OPT_MEASUREMENT, OPT_TEE, OPT_LAUNCH, OPT_PCR, OPT_PLATFORM,
+	OPT_TOLERATE, OPT_IGNORE, OPT_TRUST_ROOT, OPT_COLLATERAL, OPT_SIMULATION, OPT_POLICY, OPT_PIN,
+	OPT_REPLACE, OPT_JSON, OPT_END};
 static const enum opt o_create[] = {DOCUMENT_OPTIONS, REMOTE_OPTIONS, OPT_END};
 static const enum opt o_update[] = {DOCUMENT_OPTIONS, OPT_FORCE, REMOTE_OPTIONS, OPT_END};
 static const enum opt o_verify[] = {DOCUMENT_OPTIONS, OPT_CREATOR, OPT_JSON, OPT_END};
@@ -51,9 +53,12 @@ static const struct verb verbs[] = {
 		"only with --trust-first. The first CAS added becomes the default.\n",
 		verb_cas_add},
 	{"cas attest", "[NAME|HOST[:PORT]]", 0, 1, false, o_cas_attest,
-		"Check that a CAS holds its pinned key.",
+		"Check that a CAS holds its pinned key, or what it is by its evidence.",
 		"The TLS handshake proves possession of the key. Prints what CAS says about itself; warns if "
-		"it is simulated.\n",
+		"it is simulated.\n"
+		"With --measurement or --policy CAS must prove by evidence of its TEE, about the key of this "
+		"very connection, that it is\n"
+		"this code on such a platform; --pin then pins its key (docs/evidence.md).\n",
 		verb_cas_attest},
 	{"cas list", "", 0, 0, false, o_json,
 		"List the CAS that are known: default mark, name, address, key.", NULL, verb_cas_list},

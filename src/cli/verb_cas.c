@@ -2,18 +2,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "cli/cas_list.h"
+#include "cli/cas_wanted.h"
 #include "cli/cli.h"
 #include "cli/remote.h"
+#include "evidence/type.h"
 
 /* What a CAS says about itself, over a connection that proved it holds `key`. */
 struct about {
 	uint8_t key[KEY_HASH_LEN];
 	json_t *info; /* owned */
+	json_t *evidence; /* what its verified evidence says; owned, or NULL */
 };
 
-/* GET /v1/cas without a client certificate. pin: the key it must hold; NULL: learn it. */
-static int ask(const char *address, const uint8_t *pin, struct about *ret, struct error *err)
+static int prove(struct http_client *http, const struct cas_wanted *w, struct about *ret, struct error *err)
+{
+	struct verdict *v = malloc(sizeof(*v));
+	int rc = v ? cas_evidence_check(http, w->policy, true, (uint64_t)time(NULL), w->collateral, v, err)
+		   : error_set(err, ERR_NOMEM, "no memory");
+
+	if (!rc) {
+		ret->evidence = verdict_json(v);
+		rc = ret->evidence ? 0 : error_set(err, ERR_NOMEM, "no memory");
+	}
+	free(v);
+	return rc ? remote_exit_code(err) : 0;
+}
+
+/* GET /v1/cas without a client certificate. pin: the key it must hold; NULL: learn it. w: the evidence that it must have, over this connection; NULL, or
+ * without a policy: none. */
+static int ask(const char *address, const uint8_t *pin, const struct cas_wanted *w, struct about *ret,
+	struct error *err)
 {
 	struct http_client_options o = {.address = address, .pinned_key = pin, .accept_any = !pin};
 	char seen[KEY_HASH_TEXT_MAX];
@@ -25,7 +45,9 @@ static int ask(const char *address, const uint8_t *pin, struct about *ret, struc
 	if (http_client_open(&o, &http, err))
 		return remote_exit_code(err);
 	http_client_server_key(http, ret->key);
-	rc = remote_call(http, "GET", "/v1/cas", NULL, NULL, 0, &j, NULL, err);
+	rc = w && w->policy ? prove(http, w, ret, err) : 0;
+	if (!rc)
+		rc = remote_call(http, "GET", "/v1/cas", NULL, NULL, 0, &j, NULL, err);
 	http_client_close(http);
 	if (rc)
 		return rc;
@@ -84,7 +106,7 @@ int verb_cas_add(const struct args *a)
 			rc = CLI_USAGE;
 		}
 	} else {
-		rc = ask(address, NULL, &about, &err);
+		rc = ask(address, NULL, NULL, &about, &err);
 	}
 	if (rc)
 		return cli_fail(a, rc, &err, NULL);
@@ -115,36 +137,71 @@ int verb_cas_add(const struct args *a)
 	return rc;
 }
 
-int verb_cas_attest(const struct args *a)
+static int print_about(const struct args *a, struct about *about, const struct target *t)
 {
 	char text[KEY_HASH_TEXT_MAX];
+	const json_t *e = about->evidence;
+
+	print_caveats(about);
+	key_hash_text(about->key, text);
+	if (a->value[OPT_JSON]) {
+		(void)json_object_set_new(about->info, "address", json_string(t->address));
+		if (e)
+			(void)json_object_set(about->info, "evidence", about->evidence);
+		return cli_print_json(json_incref(about->info));
+	}
+	print_field("name", a->value[OPT_PIN] ? a->value[OPT_PIN] : t->name);
+	print_field("address", t->address);
+	print_field("key", text);
+	print_field("tee", json_string_value(json_object_get(about->info, "tee")));
+	print_field("version", json_string_value(json_object_get(about->info, "version")));
+	if (e) {
+		print_field("proven", json_string_value(json_object_get(e, "tee")));
+		print_field("code", json_string_value(json_object_get(e, "measurement")));
+		print_field("platform", json_string_value(json_object_get(e, "platform")));
+		print_field("tcb", json_string_value(json_object_get(e, "tcb_status")));
+	}
+	return cli_done();
+}
+
+int verb_cas_attest(const struct args *a)
+{
+	const char *pin = a->value[OPT_PIN];
 	struct about about = {0};
 	struct error err = {0};
 	struct target t = {0};
-	int rc = target_select(a, a->count ? a->operands[0] : NULL, a->value[OPT_KEY], &t, &err);
+	struct cas_wanted w;
+	json_t *details = NULL;
+	int rc = cas_wanted_load(a, &w, &err) ? cli_exit_code(&err) : 0;
 
+	if (!rc && pin && !w.policy) {
+		error_set(&err, ERR_INPUT,
+			"--pin wants evidence: --measurement or --policy; `scone cas add` pins a "
+			"key that you know");
+		rc = CLI_USAGE;
+	}
+	if (!rc && pin && cas_name_check(pin, &err))
+		rc = CLI_USAGE;
 	if (!rc)
+		rc = target_select(a, a->count ? a->operands[0] : NULL, a->value[OPT_KEY], &t, &err);
+	if (!rc && !w.policy)
 		rc = target_require_key(&t, &err);
 	if (!rc)
-		rc = ask(t.address, t.key, &about, &err);
+		rc = ask(t.address, t.has_key ? t.key : NULL, &w, &about, &err);
+	if (!rc && pin && cas_list_add(pin, t.address, about.key, a->value[OPT_REPLACE] != NULL, &err))
+		rc = cli_exit_code(&err);
 	if (rc) {
-		rc = cli_fail(a, rc, &err, NULL);
+		details = err.check ? json_pack("{s:s}", "check", err.check) : NULL;
+		if (err.check)
+			error_wrap(&err, "refused: %s", err.check);
+		rc = cli_fail(a, err.check ? CLI_UNTRUSTED : rc, &err, details);
 	} else {
-		print_caveats(&about);
-		key_hash_text(about.key, text);
-		if (a->value[OPT_JSON]) {
-			(void)json_object_set_new(about.info, "address", json_string(t.address));
-			rc = cli_print_json(json_incref(about.info));
-		} else {
-			print_field("name", t.name);
-			print_field("address", t.address);
-			print_field("key", text);
-			print_field("tee", json_string_value(json_object_get(about.info, "tee")));
-			print_field("version", json_string_value(json_object_get(about.info, "version")));
-			rc = cli_done();
-		}
+		rc = print_about(a, &about, &t);
 	}
+	json_decref(details);
 	json_decref(about.info);
+	json_decref(about.evidence);
+	cas_wanted_free(&w);
 	target_free(&t);
 	return rc;
 }
