@@ -155,6 +155,7 @@ long net_readable(struct thread *t, int fd);
 void net_say_end(struct net_local *l, int fd);
 /* Is there nothing in the kernel's queue that the program could read? */
 bool net_all_read(struct net_local *l, int fd);
+#define NET_RCVBUF_LEAST 131072 /* as SO_RCVBUF is set; the kernel doubles it */
 /* Set what an open connection's socket needs. */
 void net_stream_start(struct net_conn *c, int fd);
 void net_plain_drop(struct net_local *l);

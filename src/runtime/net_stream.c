@@ -25,7 +25,7 @@
 #define WINDOW (BATCH * TLS_RECORD_MAX) /* bytes looked at */
 #define UNASKED 1024 /* so few bytes always fit into a socket that takes any */
 #define REST_PATIENCE_MS 30000 /* for the rest of a record, which has to go */
-#define RCVBUF_MIN 65536 /* a whole record has to fit into the queue */
+#define RCVBUF_ROOM (512 * 1024)
 #define IOV_COUNT_MAX 1024
 #define RW_TOTAL_MAX 0x7ffff000L
 
@@ -129,17 +129,23 @@ static void set_lowat(struct net_conn *c, int fd, uint32_t n)
 		c->lowat = n;
 }
 
+/* A record waits in the queue until it is whole. What was taken out before still counts there, by the segment, and a peer does not send segments that
+ * the window does not hold: the buffer has to be a few segments larger than a record, or both would wait. A low-water mark enlarges it and leaves it
+ * to the kernel to enlarge it further, which SO_RCVBUF does not. */
 void net_stream_start(struct net_conn *c, int fd)
 {
 	int size = 0;
 	socklen_t n = sizeof(size);
 
+	if (c->is_unix)
+		return;
+	set_lowat(c, fd, RCVBUF_ROOM);
+	set_lowat(c, fd, TLS_RECORD_MIN);
 	if (!host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVBUF, (long)&size, (long)&n) &&
-		size < RCVBUF_MIN) {
-		size = RCVBUF_MIN;
+		size < NET_RCVBUF_LEAST) {
+		size = NET_RCVBUF_LEAST;
 		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVBUF, (long)&size, sizeof(size));
 	}
-	set_lowat(c, fd, TLS_RECORD_MIN);
 }
 
 void net_plain_drop(struct net_local *l)

@@ -19,7 +19,6 @@
 #define TCP_ULP 31
 #endif
 #define SOCK_TYPE 0xf
-#define RCVBUF_LEAST 32768 /* the kernel doubles it: a whole record and more */
 
 static long pass(struct regs *r)
 {
@@ -352,8 +351,8 @@ long net_setsockopt(struct regs *r, struct thread *t, const struct fd_entry *e)
 	if (level == SOL_SOCKET && name == SO_RCVBUF && c->state != NET_PLAIN && r->r8 >= sizeof(value)) {
 		if (user_copy(&value, (const void *)r->r10, sizeof(value)) < 0)
 			return -EFAULT;
-		if (value < RCVBUF_LEAST) {
-			value = RCVBUF_LEAST;
+		if (value < NET_RCVBUF_LEAST) {
+			value = NET_RCVBUF_LEAST;
 			return host_call5(
 				SYS_setsockopt, (int)r->rdi, level, name, (long)&value, sizeof(value));
 		}
