@@ -137,7 +137,7 @@ for kind in tamper crash e2e; do
 		script "$kind/${name%.*}" 300 "$s"
 		# What needs no runtime is run once more with sanitizers in every program.
 		case $name in
-		cas_* | cli_* | las_*) script "$kind/${name%.*} sanitized" 300 env SCONE_BIN="$PWD/build-asan/bin" "$s" ;;
+		board* | cas_* | cli_* | las_*) script "$kind/${name%.*} sanitized" 300 env SCONE_BIN="$PWD/build-asan/bin" "$s" ;;
 		esac
 	done
 done

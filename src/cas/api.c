@@ -13,7 +13,7 @@ struct method {
 struct route {
 	const char *path;
 	bool prefix; /* path ends with '/', something follows */
-	struct method methods[2];
+	struct method methods[3];
 	const char *allow;
 };
 
@@ -25,6 +25,12 @@ static const struct route routes[] = {
 		"GET, POST"},
 	{API_SESSIONS "/", true, {{"GET", true, api_session_read}, {"DELETE", true, api_session_delete}},
 		"GET, DELETE"},
+	{"/v1/signed_sessions", false, {{"POST", true, api_signed_session_upload}}, "POST"},
+	{API_PROPOSALS, false, {{"GET", false, api_proposal_list}, {"POST", true, api_proposal_ask}}, "GET, POST"},
+	{API_PROPOSALS "/", true,
+		{{"GET", false, api_proposal_read}, {"POST", false, api_proposal_vote},
+			{"DELETE", true, api_proposal_withdraw}},
+		"GET, POST, DELETE"},
 	{API_VALUES, true, {{"GET", false, api_values}}, "GET"},
 	{"/v1/attest/nonce", false, {{"POST", true, api_attest_nonce}}, "POST"},
 	{REPLICA_PATH, false, {{"POST", true, api_replica}}, "POST"},

@@ -54,6 +54,12 @@ void api_session_upload(struct cas *c, const struct http_request *q, struct http
 void api_session_list(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_read(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_session_delete(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_signed_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_proposal_list(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_proposal_ask(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_proposal_read(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_proposal_vote(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_proposal_withdraw(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_values(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_attest(struct cas *c, const struct http_request *q, struct http_reply *r);
@@ -68,6 +74,7 @@ void api_tpm_enrol(struct cas *c, const struct http_request *q, struct http_repl
 void api_tpm_activate(struct cas *c, const struct http_request *q, struct http_reply *r);
 
 #define API_SESSIONS "/v1/sessions"
+#define API_PROPOSALS "/v1/proposals"
 #define API_TPM_MACHINES "/v1/tpm/machines"
 #define API_VALUES "/v1/values/"
 

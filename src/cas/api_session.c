@@ -3,10 +3,13 @@
 #include <time.h>
 #include "cas/api.h"
 #include "cas/http_parse.h"
+#include "cas/board.h"
 #include "cas/permit.h"
+#include "cas/proposal_json.h"
 #include "cas/sessions.h"
 #include "core/encode.h"
 #include "core/log.h"
+#include "policy/signature.h"
 
 #define HASH_HEX (2 * SESSION_HASH_LEN + 1)
 
@@ -41,16 +44,23 @@ static void log_document(const char *what, const uint8_t key[KEY_HASH_LEN], cons
 			d->entries[i].line, d->entries[i].column);
 }
 
-void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
+static void upload_answer(struct cas *c, const struct uploaded *u, const struct diag *d, struct http_reply *r)
 {
-	struct upload u = {.audit = c->audit,
-		.text = q->body,
-		.len = q->body_len,
-		.who = {.caller = q->key},
-		.now = (uint64_t)time(NULL)};
+	char hash[HASH_HEX], id[PROPOSAL_ID_HEX + 1];
+	json_t *j;
+
+	hex_encode(u->hash, SESSION_HASH_LEN, hash);
+	hex_encode(u->proposal, BOARD_ID_LEN, id);
+	j = json_pack("{s:s,s:s,s:o}", "name", u->name, "hash", hash, "warnings", api_warnings(d));
+	if (u->proposed)
+		json_object_set_new(j, "proposal", json_string(id));
+	api_json(r, u->proposed ? 202 : u->created ? 201 : 200, j);
+}
+
+static void upload(struct cas *c, const struct http_request *q, struct upload u, struct http_reply *r)
+{
 	struct uploaded done = {0};
 	struct error err = {0};
-	char hex[HASH_HEX];
 	struct diag d;
 
 	diag_init(&d);
@@ -61,15 +71,45 @@ void api_session_upload(struct cas *c, const struct http_request *q, struct http
 			log_refusal("upload", "", q->key, &err);
 		api_error(r, &err, &d);
 	} else {
-		hex_encode(done.hash, SESSION_HASH_LEN, hex);
-		log_change(c, done.created ? "created" : "updated", done.name, q->key);
+		log_change(c, done.proposed ? "update proposed" : done.created ? "created" : "updated", done.name, q->key);
 		log_document("upload", q->key, &d);
-		api_json(r, done.created ? 201 : 200,
-			json_pack("{s:s,s:s,s:o}", "name", done.name, "hash", hex, "warnings",
-				api_warnings(&d)));
+		upload_answer(c, &done, &d, r);
 		free(done.name);
 	}
 	diag_free(&d);
+}
+
+void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
+{
+	upload(c, q,
+		(struct upload){.audit = c->audit,
+			.text = q->body,
+			.len = q->body_len,
+			.who = {.caller = q->key},
+			.now = (uint64_t)time(NULL)},
+		r);
+}
+
+void api_signed_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
+{
+	struct signed_session s;
+	struct error err = {0};
+
+	if (signed_session_decode(q->body, q->body_len, &s, &err)) {
+		log_refusal("signed upload", "", q->key, &err);
+		if (err.code == ERR_CRYPTO || err.code == ERR_EXISTS)
+			err.code = ERR_INPUT;
+		api_error(r, &err, NULL);
+		return;
+	}
+	upload(c, q,
+		(struct upload){.audit = c->audit,
+			.text = s.text,
+			.len = s.len,
+			.who = {.caller = q->key, .signers = s.signers, .signer_count = s.signer_count},
+			.now = (uint64_t)time(NULL)},
+		r);
+	signed_session_free(&s);
 }
 
 static int list_one(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err)
@@ -139,15 +179,17 @@ static json_t *session_json(const char *name, const struct stored_session *s)
 static int load_readable(struct cas *c, const char *name, const uint8_t *hash, const uint8_t *caller,
 	struct stored_session *ret, struct error *err)
 {
+	struct board_context x = {.store = c->store, .audit = c->audit, .now = (uint64_t)time(NULL)};
 	struct stored_session current;
 	int rc = -1;
 
 	stored_session_init(&current);
 	if (sessions_load(c->store, name, NULL, &current, err))
 		goto out;
-	if (permit(c->store, c->audit, &current, OP_READ, &(struct requester){.caller = caller},
-		    (uint64_t)time(NULL), err)) {
+	if (permit(c->store, c->audit, &current, OP_READ, &(struct requester){.caller = caller}, x.now, err)) {
 		error_wrap(err, "session \"%s\"", name);
+	} else if (board_take_read(&x, &current, caller, err)) {
+		goto out;
 	} else if (hash && memcmp(hash, current.hash, SESSION_HASH_LEN)) {
 		rc = sessions_load(c->store, name, hash, ret, err);
 	} else {
@@ -176,6 +218,36 @@ void api_session_read(struct cas *c, const struct http_request *q, struct http_r
 	stored_session_free(&s);
 }
 
+/* Does a board decide about it? */
+static bool deletion_is_asked(struct cas *c, const char *name)
+{
+	struct stored_session s;
+	bool asked;
+
+	stored_session_init(&s);
+	asked = !sessions_load(c->store, name, NULL, &s, NULL) && board_covers(s.doc, BOARD_DELETE);
+	stored_session_free(&s);
+	return asked;
+}
+
+static void ask_deletion(struct cas *c, const char *name, const uint8_t key[KEY_HASH_LEN], struct http_reply *r)
+{
+	struct board_context x = {.store = c->store, .audit = c->audit, .now = (uint64_t)time(NULL)};
+	char hash[HASH_HEX], id[PROPOSAL_ID_HEX + 1];
+	struct error err = {0};
+	struct proposal p;
+
+	if (board_ask(&x, BOARD_DELETE, name, NULL, key, &p, &err)) {
+		log_refusal("deletion", name, key, &err);
+		api_error(r, &err, NULL);
+		return;
+	}
+	hex_encode(p.subject.current, SESSION_HASH_LEN, hash);
+	hex_encode(p.subject.id, BOARD_ID_LEN, id);
+	api_json(r, 202, json_pack("{s:s,s:s,s:s}", "name", name, "hash", hash, "proposal", id));
+	proposal_free(&p);
+}
+
 void api_session_delete(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
 	uint8_t hash[SESSION_HASH_LEN];
@@ -188,8 +260,12 @@ void api_session_delete(struct cas *c, const struct http_request *q, struct http
 	}
 	if (q->query[0])
 		error_set(&err, ERR_INPUT, "query \"%.64s\": this call has none", q->query);
+	if (!err.code && deletion_is_asked(c, name)) {
+		ask_deletion(c, name, q->key, r);
+		return;
+	}
 	if (err.code || sessions_delete(c->store, c->audit, name, &(struct requester){.caller = q->key},
-				(uint64_t)time(NULL), hash, &err)) {
+				(uint64_t)time(NULL), false, hash, &err)) {
 		log_refusal("deletion", name, q->key, &err);
 		api_error(r, &err, NULL);
 		return;

@@ -25,6 +25,7 @@ struct http_request {
 	const void *body;
 	size_t body_len;
 	const uint8_t *key; /* key hash of the client certificate; NULL: none */
+	const char *authorization; /* the header field as sent; "" if there is none */
 	bool local; /* the peer's address is of this host's loopback */
 };
 

@@ -248,8 +248,7 @@ static enum step do_head(struct conn *c)
 		snprintf(text, sizeof(text), "a header over the limit of %d bytes", HTTP_HEADER_MAX);
 		return conn_refuse(c, 431, "LIMIT", text);
 	}
-	if (http_request_parse(
-		    (const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
+	if (http_request_parse((const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
 		return conn_refuse(c, refusal.status, refusal.code, refusal.text);
 	return begin_body(c);
 }
@@ -276,6 +275,7 @@ static enum step do_body(struct conn *c)
 		.body = c->in.data + c->head_len,
 		.body_len = c->head.content_length,
 		.key = c->has_key ? c->key : NULL,
+		.authorization = c->head.authorization,
 		.local = c->local,
 	};
 	c->job.r = (struct http_reply){.status = 500};
@@ -304,6 +304,7 @@ void http_conn_answered(struct http_job *job)
 	metric_latency(c->server->o.metrics, microseconds() - c->asked);
 	conn_begin_answer(c, r);
 	buf_free(&r->body);
+	secret_wipe(c->head.authorization, sizeof(c->head.authorization));
 	if (c->out.failed)
 		http_conn_free(c);
 	else

@@ -90,7 +90,7 @@ static int parse_request_line(const char *p, size_t n, struct http_head *h, stru
 
 /* Fields seen so far that may come only once. */
 struct seen {
-	bool host, length;
+	bool host, length, authorization;
 };
 
 static bool name_is(const char *p, size_t n, const char *name)
@@ -141,6 +141,26 @@ static void parse_connection(const char *p, size_t n, struct http_head *h)
 	}
 }
 
+static int keep(const char *p, size_t n, char *to, size_t size, const char *name, struct http_refusal *r)
+{
+	if (n >= size)
+		return refuse(r, 400, "INPUT", "%s of %zu bytes, at most %zu are read", name, n, size - 1);
+	memcpy(to, p, n);
+	to[n] = '\0';
+	return 0;
+}
+
+/* A page of ours, or no page at all. */
+static int check_origin(const struct http_head *h, struct http_refusal *r)
+{
+	static const char scheme[] = "https://";
+
+	if (!h->origin[0] || (!strncmp(h->origin, scheme, sizeof(scheme) - 1) &&
+				     !strcasecmp(h->origin + sizeof(scheme) - 1, h->host)))
+		return 0;
+	return refuse(r, 403, "ACCESS", "Origin %.128s: another site's page sends this request", h->origin);
+}
+
 static int parse_field(const char *p, size_t n, size_t body_max, struct http_head *h, struct seen *seen,
 	struct http_refusal *r)
 {
@@ -165,6 +185,20 @@ static int parse_field(const char *p, size_t n, size_t body_max, struct http_hea
 		if (seen->host)
 			return refuse(r, 400, "INPUT", "more than one Host");
 		seen->host = true;
+		return keep(p + at, end - at, h->host, sizeof(h->host), "Host", r);
+	}
+	if (name_is(p, name, "origin"))
+		return keep(p + at, end - at, h->origin, sizeof(h->origin), "Origin", r);
+	if (name_is(p, name, "sec-fetch-site") && !value_is(p + at, end - at, "same-origin") &&
+		!value_is(p + at, end - at, "none"))
+		return refuse(r, 403, "ACCESS", "another site's page sends this request");
+	if (name_is(p, name, "authorization")) {
+		if (seen->authorization || end - at >= HTTP_AUTHORIZATION_MAX)
+			return refuse(r, 400, "INPUT", "more than one Authorization, or one of over %d bytes",
+				HTTP_AUTHORIZATION_MAX - 1);
+		seen->authorization = true;
+		memcpy(h->authorization, p + at, end - at);
+		h->authorization[end - at] = '\0';
 	}
 	if (name_is(p, name, "connection"))
 		parse_connection(p + at, end - at, h);
@@ -203,7 +237,7 @@ int http_request_parse(
 		return refuse(refusal, 400, "INPUT", "no request line");
 	if (!seen.host)
 		return refuse(refusal, 400, "INPUT", "no Host");
-	return 0;
+	return check_origin(ret, refusal);
 }
 
 static int hex_digit(char c)
@@ -265,6 +299,7 @@ const char *http_status_text(int status)
 	} texts[] = {
 		{200, "OK"},
 		{201, "Created"},
+		{202, "Accepted"},
 		{400, "Bad Request"},
 		{401, "Unauthorized"},
 		{403, "Forbidden"},

@@ -2,7 +2,8 @@
  * http_parse: the requests CAS understands, HTTP/1.1 (RFC 9112), strictly. No I/O.
  *
  * Refused: other versions, bare LF, folded lines, white space before a colon, control characters, more than one Host or Content-Length,
- * any Transfer-Encoding, targets that are not a path.
+ * any Transfer-Encoding, targets that are not a path, and what a browser sends for another site's page (Origin, Sec-Fetch-Site): the browser
+ * would show its user's certificate with it.
  */
 #ifndef SCONE_CAS_HTTP_PARSE_H
 #define SCONE_CAS_HTTP_PARSE_H
@@ -15,11 +16,15 @@
 #define HTTP_HEADER_MAX (16 * 1024) /* request line and fields, with the empty line */
 #define HTTP_METHOD_MAX 16
 #define HTTP_TARGET_MAX 8192
+#define HTTP_AUTHORIZATION_MAX 4096
+#define HTTP_HOST_MAX 300
 
 struct http_head {
 	char method[HTTP_METHOD_MAX];
 	char path[HTTP_TARGET_MAX]; /* as sent, from '/', without query */
 	char query[HTTP_TARGET_MAX]; /* as sent, without '?' */
+	char authorization[HTTP_AUTHORIZATION_MAX]; /* "" if absent; a secret */
+	char host[HTTP_HOST_MAX], origin[HTTP_HOST_MAX + 8]; /* "" if absent */
 	size_t content_length;
 	bool keep_alive;
 	bool expect_continue;

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cas/board.h"
 #include "cas/permit.h"
 #include "cas/session_record.h"
 #include "cas/sessions.h"
@@ -62,6 +63,8 @@ fail:
 	stored_session_free(&s);
 	return -1;
 }
+
+#define ROOT_NAME "/"
 
 /* One upload on its way. */
 struct change {
@@ -146,10 +149,8 @@ static int check_update(struct change *c, struct error *err)
 			"session \"%s\" does not exist, so nothing is its predecessor; leave `predecessor` "
 			"out to create it [E-PRED]",
 			c->doc->name);
-	if (permit(c->ss, c->u->audit, &c->current, OP_UPDATE, &c->u->who, c->u->now, err))
+	if (!c->u->decided && permit(c->ss, c->u->audit, &c->current, OP_UPDATE, &c->u->who, c->u->now, err))
 		return error_wrap(err, "session \"%s\"", c->doc->name);
-	if (board_covers(c->current.doc, BOARD_UPDATE))
-		return error_set(err, ERR_ACCESS, "session \"%s\": its board decides about updates [E-BOARD]", c->doc->name);
 	if (!memcmp(c->doc->predecessor, c->current.hash, SESSION_HASH_LEN))
 		return 0;
 	/* The current hash is for readers: over guessable values it could be searched. */
@@ -170,7 +171,8 @@ static int check_hash_is_new(struct change *c, struct error *err)
 	version_name(c->doc->name, c->next.hash, vname);
 	if (!sealed_store_has(c->ss, TABLE_VERSION, vname))
 		return 0;
-	if (c->tombstone && !memcmp(c->head.hash, c->next.hash, SESSION_HASH_LEN))
+	/* Nor does a signed one come back because somebody has kept it. */
+	if (c->tombstone && !c->u->who.signer_count && !memcmp(c->head.hash, c->next.hash, SESSION_HASH_LEN))
 		return 0;
 	return error_set(err, ERR_CONFLICT,
 		"session \"%s\" had this very description earlier, and a name never returns to an older "
@@ -185,9 +187,9 @@ static void warn_creator(const struct change *c, struct diag *d)
 	X509 *cert = NULL;
 	bool same = false;
 
-	if (!c->doc->creator_pem)
+	if (c->next.creator_signs || c->u->decided || (!c->doc->creator_pem && !c->doc->has_creator_signer))
 		return;
-	if (!x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
+	if (c->doc->creator_pem && !x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
 		same = !x509_key_hash(cert, key, NULL) && !memcmp(key, c->u->who.caller, sizeof(key));
 		X509_free(cert);
 	}
@@ -196,9 +198,37 @@ static void warn_creator(const struct change *c, struct diag *d)
 			"not the certificate of this upload: replaced by it");
 }
 
+/* Of a signed session the one of its signers that it names: whoever carries it here must not become its creator. */
+static int set_creator(struct change *c, struct error *err)
+{
+	const struct requester *who = &c->u->who;
+	const uint8_t *creator = who->caller;
+	bool found = !who->signer_count;
+
+	if (c->u->decided) {
+		creator = c->u->decided->creator;
+		c->next.creator_signs = c->u->decided->creator_signs;
+		found = true;
+	} else if (who->signer_count && c->doc->has_creator_signer) {
+		creator = c->doc->creator_signer;
+		c->next.creator_signs = true;
+		for (size_t i = 0; i < who->signer_count; i++)
+			found |= !memcmp(who->signers[i], creator, KEY_HASH_LEN);
+	}
+	if (!found)
+		return error_set(err, ERR_INPUT,
+			"creator: a signed session names one of its %zu signers as `creator: {signer: PEM}` (`scone session "
+			"sign` does) [E-CONFLICT]",
+			who->signer_count);
+	memcpy(c->next.creator, creator, sizeof(c->next.creator));
+	c->doc->creator_signs = c->next.creator_signs;
+	return 0;
+}
+
 static int make_next(struct change *c, struct diag *d, struct error *err)
 {
-	memcpy(c->next.creator, c->u->who.caller, sizeof(c->next.creator));
+	if (set_creator(c, err))
+		return -1;
 	c->next.has_predecessor = c->exists;
 	if (c->exists)
 		memcpy(c->next.predecessor, c->current.hash, SESSION_HASH_LEN);
@@ -209,7 +239,7 @@ static int make_next(struct change *c, struct diag *d, struct error *err)
 }
 
 /* The log first, then the change and the log's end in one batch. */
-static int apply_logged(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
+int logged_apply(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
 	struct sealed_change *changes, size_t n, struct error *err)
 {
 	if (audit_change(audit, note, &changes[n], err))
@@ -246,7 +276,7 @@ static int store_next(struct change *c, struct error *err)
 			.session = c->doc->name,
 			.hash = hash};
 
-		rc = apply_logged(c->ss, c->u->audit, &note, changes, 2, err);
+		rc = logged_apply(c->ss, c->u->audit, &note, changes, 2, err);
 	}
 	buf_free(&session);
 	buf_free(&version);
@@ -283,6 +313,10 @@ int sessions_upload(struct sealed_store *ss, const struct upload *u, struct uplo
 		goto out;
 	if (make_next(&c, d, err))
 		goto out;
+	if (c.exists && !u->decided && board_covers(c.current.doc, BOARD_UPDATE)) {
+		rc = board_ask_update(&(struct board_context){ss, u->audit, u->now}, &c.current, &c.next, u, ret, err);
+		goto out;
+	}
 	name = strdup(c.doc->name);
 	if (!name) {
 		error_set(err, ERR_NOMEM, "out of memory");
@@ -324,7 +358,7 @@ int sessions_renew(struct sealed_store *ss, struct audit *audit, struct stored_s
 			.content = record.data,
 			.len = record.len}};
 
-		if (!apply_logged(ss, audit, &note, changes, 1, &why))
+		if (!logged_apply(ss, audit, &note, changes, 1, &why))
 			log_info("session \"%s\": certificates renewed", s->doc->name);
 	}
 	if (why.text[0])
@@ -418,7 +452,7 @@ static int remove_session(struct sealed_store *ss, struct audit *audit, const ch
 	for (size_t i = 0; i < volume_count; i++)
 		m.changes[m.count + 1 + i] =
 			(struct sealed_change){.table = TABLE_VOLUME, .name = volumes[i], .content = NULL};
-	rc = apply_logged(ss, audit,
+	rc = logged_apply(ss, audit,
 		&(struct audit_note){.event = "session-deleted", .actor = caller, .session = name}, m.changes,
 		m.count + 1 + volume_count, err);
 out:
@@ -433,18 +467,19 @@ out:
 }
 
 int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name,
-	const struct requester *who, uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err)
+	const struct requester *who, uint64_t now, bool decided, uint8_t ret_hash[SESSION_HASH_LEN],
+	struct error *err)
 {
 	struct stored_session s;
 	int rc = -1;
 
 	if (sessions_load(ss, name, NULL, &s, err))
 		return -1;
-	if (permit(ss, audit, &s, OP_UPDATE, who, now, err))
+	if (!decided && permit(ss, audit, &s, OP_UPDATE, who, now, err))
 		error_wrap(err, "session \"%s\"", name);
-	else if (board_covers(s.doc, BOARD_DELETE))
+	else if (!decided && board_covers(s.doc, BOARD_DELETE))
 		error_set(err, ERR_ACCESS, "session \"%s\": its board decides about its deletion [E-BOARD]", name);
-	else
+	else if (!board_forget(&(struct board_context){ss, audit, now}, name, err))
 		rc = remove_session(ss, audit, name, who->caller, s.hash, now, err);
 	if (!rc)
 		memcpy(ret_hash, s.hash, SESSION_HASH_LEN);

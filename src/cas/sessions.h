@@ -57,19 +57,33 @@ struct upload {
 	size_t len;
 	struct requester who;
 	uint64_t now; /* seconds since 1970 */
+	const struct decided *decided; /* NULL: the rules and the board decide */
+};
+/* A change that the session's board has agreed to (board.h): who proposed it was asked for then. */
+struct decided {
+	const uint8_t *creator;
+	bool creator_signs;
 };
 struct uploaded {
 	char *name; /* owned by the caller */
 	uint8_t hash[SESSION_HASH_LEN];
 	bool created; /* false: updated */
+	bool proposed; /* nothing is changed yet: the board decides about this proposal */
+	uint8_t proposal[BOARD_ID_LEN];
 };
-/* Create or update as section 3.4 says. On ERR_INPUT d may hold what is wrong with the document; on success its warnings. 0: it is durable. */
+/* Create or update as section 3.4 says; where a board decides about updates, propose it. On ERR_INPUT d may hold what is wrong with the document; on success its warnings. 0: it is durable. */
 MUST_USE int sessions_upload(struct sealed_store *ss, const struct upload *u, struct uploaded *ret,
 	struct diag *d, struct error *err);
 
-/* ERR_ACCESS unless the stored update rule permits the caller. *ret_hash: the hash that the session had. */
+/* ERR_ACCESS unless the stored update rule permits the caller, and where a board decides about deletion, unless it has decided. *ret_hash: the hash that
+ * the session had. */
 MUST_USE int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *name,
-	const struct requester *who, uint64_t now, uint8_t ret_hash[SESSION_HASH_LEN], struct error *err);
+	const struct requester *who, uint64_t now, bool decided, uint8_t ret_hash[SESSION_HASH_LEN],
+	struct error *err);
+
+/* Write the note to the log, then make the changes with the log's end: all or nothing. changes has room for one more. */
+MUST_USE int logged_apply(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
+	struct sealed_change *changes, size_t n, struct error *err);
 
 /* Call f for each session the caller may read, in order of names. Non-zero ends the walk and is returned. */
 MUST_USE int sessions_list(struct sealed_store *ss, struct audit *audit, const struct requester *who,

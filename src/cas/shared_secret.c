@@ -1,6 +1,7 @@
 #include "cas/shared_secret.h"
 
 #include <string.h>
+#include "cas/board.h"
 #include "cas/vault_key.h"
 #include "core/encode.h"
 #include "policy/template.h"
@@ -108,6 +109,8 @@ int shared_secret_get(struct sealed_store *ss, struct audit *audit, const struct
 		*err = why;
 	else if (!rc && !(rc = sessions_renew(ss, audit, &exporter, now, err)))
 		rc = take(&exporter, s, spec, ret_kind, out, err);
+	if (!rc)
+		rc = board_check_export(ss, &exporter, s, spec->import.item, err);
 	stored_session_free(&exporter);
 	return rc;
 }

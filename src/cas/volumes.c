@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cas/board.h"
+#include "cas/board_item.h"
 #include "cas/volumes_grant.h"
 #include "core/encode.h"
 #include "core/log.h"
@@ -51,6 +53,21 @@ static const struct volume_export *find_export(const struct session *doc, const 
 	return NULL;
 }
 
+/* Where the exporter's board decides about exports. */
+static int check_board(const struct volumes_context *x, const struct stored_session *s, const struct found *f,
+	struct error *err)
+{
+	struct buf item;
+	int rc;
+
+	buf_init(&item, 65536);
+	board_item_volume(f->item, &item);
+	rc = buf_cstr(&item) ? board_check_export(x->store, &f->exporter, s, (const char *)item.data, err)
+			     : error_set(err, ERR_NOMEM, "out of memory for the name of a volume");
+	buf_free(&item);
+	return rc;
+}
+
 static int find_imported(const struct volumes_context *x, const struct stored_session *s,
 	const struct volume_spec *v, enum update_policy wanted, struct found *ret, struct error *err)
 {
@@ -80,7 +97,7 @@ static int find_imported(const struct volumes_context *x, const struct stored_se
 			update_policy_name(wanted));
 	ret->owner = ret->exporter.doc->name;
 	ret->item = ret->spec->name;
-	return 0;
+	return check_board(x, s, ret, err);
 }
 
 static int store_record(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
@@ -535,7 +552,7 @@ int volumes_names_of(
 	if (sealed_store_names(ss, TABLE_VOLUME, &names, &n, err))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		if (!strncmp(names[i], session, len) && names[i][len] == ':')
+		if (!strncmp(names[i], session, len) && names[i][len] == '@')
 			names[kept++] = names[i];
 		else
 			free(names[i]);
