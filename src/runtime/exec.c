@@ -263,6 +263,9 @@ static long exec_at(const struct exec_args *a, struct thread *t)
 
 	if (a->flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
+	rc = net_is_shaking(t->proc) ? net_settle(t) : 0;
+	if (rc)
+		return rc;
 	rc = exec_once(a, &nofile, t);
 	if (rc != -EMFILE || !raise_nofile(&nofile))
 		return rc;

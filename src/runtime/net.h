@@ -110,6 +110,8 @@ void net_drive_slot(struct process *p, uint32_t slot);
 long net_wait(struct thread *t, int fd, short events, int64_t timeout);
 /* Until the handshake is over: 0, -EAGAIN (fd does not block, or its timeout), HOST_ERESTART, -EINTR. */
 long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait);
+/* Before an execve, which takes the state of handshakes away: those under way are waited for. 0, or HOST_ERESTART, -EINTR. */
+long net_settle(struct thread *t);
 /* How many handshakes run in this process. */
 extern uint32_t net_shaking;
 void net_shake_begin(struct process *p, struct net_local *l, int fd);

@@ -414,7 +414,7 @@ long net_wait(struct thread *t, int fd, short events, int64_t timeout)
 	}
 }
 
-long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait)
+static long await_open(struct thread *t, struct net_local *l, int fd)
 {
 	int64_t start = 0;
 
@@ -424,8 +424,6 @@ long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait
 
 		if (!want)
 			return 0;
-		if (dontwait || net_nonblocking(fd))
-			return -EAGAIN;
 		if (!start)
 			start = now_ms();
 		ret = net_wait(t, fd, (short)want, LOOK_AGAIN_MS);
@@ -441,6 +439,31 @@ long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait
 			net_unlock(&net_conn(l)->rx);
 		}
 	}
+}
+
+long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait)
+{
+	if (!net_drive(t->proc, l, fd))
+		return 0;
+	return dontwait || net_nonblocking(fd) ? -EAGAIN : await_open(t, l, fd);
+}
+
+long net_settle(struct thread *t)
+{
+	int fds[SHAKING_MAX];
+	size_t n = list_shaking(fds, SHAKING_MAX);
+	long ret = 0;
+
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		struct net_local *l = net_get(t->proc, fds[i]);
+		long flags = host_call2(SYS_fcntl, fds[i], F_GETFD);
+
+		if (l && !host_failed(flags) && !(flags & FD_CLOEXEC) && net_conn(l)->steps)
+			ret = await_open(t, l, fds[i]);
+		if (l)
+			net_put(l);
+	}
+	return ret;
 }
 
 /* --- epoll --- */
