@@ -96,6 +96,39 @@ static int load_current(struct change *c, struct error *err)
 	return sessions_load(c->ss, c->doc->name, NULL, &c->current, err);
 }
 
+/* What namespace_hash asks for, and that a namespace is of 0.3. */
+static int check_namespace(const struct change *c, const struct stored_session *parent, struct error *err)
+{
+	if (strncmp(parent->doc->version, "0.3", 3))
+		return error_set(err, ERR_CONFLICT,
+			"session \"%s\" cannot be created: session \"%s\" is of language version %s, a namespace is of 0.3 or newer "
+			"[E-NS]",
+			c->doc->name, parent->doc->name, parent->doc->version);
+	if (c->doc->has_namespace_hash && memcmp(c->doc->namespace_hash, parent->hash, SESSION_HASH_LEN))
+		return error_set(err, ERR_CONFLICT,
+			"session \"%s\" cannot be created: session \"%s\" has not the hash that namespace_hash says [E-NS]",
+			c->doc->name, parent->doc->name);
+	return 0;
+}
+
+/* The root may be claimed before anything else is here; after that it stays as it is (3.2). */
+static int check_root(struct change *c, struct error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+
+	if (sealed_store_names(c->ss, TABLE_SESSION, &names, &n, err))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	return n ? error_set(err, ERR_CONFLICT,
+			   "session \"/\" cannot be created: it can be claimed only while this CAS has no session, and it has, or "
+			   "had, %zu [E-NS]",
+			   n)
+		 : 0;
+}
+
 static int check_parent(struct change *c, struct error *err)
 {
 	const char *slash = strrchr(c->doc->name, '/');
@@ -104,14 +137,16 @@ static int check_parent(struct change *c, struct error *err)
 	char *name;
 	int rc = -1;
 
-	if (!slash)
-		return 0;
-	name = strndup(c->doc->name, (size_t)(slash - c->doc->name));
+	if (!strcmp(c->doc->name, ROOT_NAME))
+		return check_root(c, err);
+	name = slash ? strndup(c->doc->name, (size_t)(slash - c->doc->name)) : strdup(ROOT_NAME);
 	if (!name)
 		return error_set(err, ERR_NOMEM, "out of memory");
 	stored_session_init(&parent);
 	if (sessions_load(c->ss, name, NULL, &parent, &why)) {
-		if (why.code == ERR_NOT_FOUND)
+		if (why.code == ERR_NOT_FOUND && !slash && !c->doc->has_namespace_hash)
+			rc = 0; /* nobody has claimed the root */
+		else if (why.code == ERR_NOT_FOUND)
 			error_set(err, ERR_NOT_FOUND,
 				"session \"%s\" cannot be created: its namespace, session \"%s\", does not "
 				"exist [E-NS]",
@@ -121,7 +156,9 @@ static int check_parent(struct change *c, struct error *err)
 		goto out;
 	}
 	rc = permit(c->ss, c->u->audit, &parent, OP_CREATE_SESSIONS, &c->u->who, c->u->now, err);
-	if (rc)
+	if (!rc)
+		rc = check_namespace(c, &parent, err);
+	else
 		error_wrap(err, "session \"%s\" cannot be created in namespace \"%s\"", c->doc->name, name);
 out:
 	stored_session_free(&parent);

@@ -173,7 +173,7 @@ int vault_key_certify(
 	*ret_changed = false;
 	for (size_t i = 0; i < s->secret_count; i++)
 		if (secret_kind_is_certificate(s->secrets[i].kind) && !s->secrets[i].imported &&
-			certify(s, v, &s->secrets[i], now, ret_changed, err))
+			!s->secrets[i].certificate_of && certify(s, v, &s->secrets[i], now, ret_changed, err))
 			return -1;
 	return 0;
 }
@@ -301,6 +301,10 @@ int vault_key_parts(const struct session *s, const struct vault *v, const struct
 	EVP_PKEY *k = NULL;
 	int rc;
 
+	if (spec->certificate_of) {
+		spec = session_secret(s, spec->certificate_of, strlen(spec->certificate_of));
+		with_private = false;
+	}
 	if (spec->kind == SECRET_PGP)
 		rc = put_pgp_parts(s, v, spec, with_private, out, err);
 	else if (secret_kind_is_certificate(spec->kind))

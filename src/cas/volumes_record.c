@@ -11,7 +11,7 @@
 
 void volume_record_name(const char *session, const char *volume, char ret[VOLUME_RECORD_NAME_MAX])
 {
-	snprintf(ret, VOLUME_RECORD_NAME_MAX, "%.512s:%.512s", session, volume);
+	snprintf(ret, VOLUME_RECORD_NAME_MAX, "%.512s@%.512s", session, volume);
 }
 
 int volume_record_encode(const struct volume_record *v, struct buf *out, struct error *err)

@@ -1,7 +1,7 @@
 /*
  * volumes_record: what CAS keeps of one volume, in the sealed store. Integers are big endian.
  *
- * Table "volume", name SESSION:VOLUME of the session that has the volume (a session's name holds no colon):
+ * Table "volume", name SESSION@VOLUME of the session that has the volume (a session's name holds no '@'):
  *   u8 format 1, 16 bytes id, 32 bytes key, u8 flags (1 version, 2 held, 4 initial tag), u64 generation, 16 bytes tag, 16 bytes initial tag,
  *   u64 number, u64 least, 32 bytes holder, 32 bytes place, u64 seen
  */
@@ -13,7 +13,7 @@
 #include "cas/sealed_store.h"
 
 #define TABLE_VOLUME "volume"
-/* NAME (512), ':', NAME (512), NUL */
+/* NAME (512), '@', NAME (512), NUL */
 #define VOLUME_RECORD_NAME_MAX 1026
 #define VOLUME_RECORD_ID_LEN 16
 #define VOLUME_RECORD_KEY_LEN 32

@@ -70,7 +70,7 @@ bool access_read_template(struct parse *p, const struct ynode *n, char **ret)
 		return true;
 	}
 	feature_since(p, n, "a template here", 10);
-	check_templates(p, n, n->text, n->len, false);
+	check_config_templates(p, n, n->text, n->len);
 	*ret = parse_strdup(p, n->text, n->len);
 	return true;
 }

@@ -193,7 +193,9 @@ void read_attestation(struct parse *p, const struct ynode *service, struct servi
 		for (size_t i = 0; i < n->count; i++)
 			read_alternative(p, n->items[i], ret);
 	} else if (old) {
-		ynode_diag_key(p->d, old, "W-DEPRECATED", "write attestation: {mrenclave: [...]} instead");
+		if (!p->old)
+			ynode_diag_key(
+				p->d, old, "W-DEPRECATED", "write attestation: {mrenclave: [...]} instead");
 		if (!want_list(p, old))
 			return;
 		a = add_alternative(p, ret);

@@ -360,6 +360,10 @@ static int put_session(struct buf *b, const struct session *s, const uint8_t cre
 		buf_putc(b, ']');
 	}
 	canonical_text(b, "name", s->name);
+	if (s->has_namespace_hash) {
+		canonical_key(b, "namespace_hash");
+		canonical_hex(b, s->namespace_hash, sizeof s->namespace_hash);
+	}
 	if (s->has_predecessor) {
 		canonical_key(b, "predecessor");
 		canonical_hex(b, s->predecessor, sizeof s->predecessor);

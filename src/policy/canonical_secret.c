@@ -94,7 +94,7 @@ void canonical_secret(struct buf *b, const struct secret_spec *s)
 		canonical_text(b, "issuer", s->issuer);
 	if (made && s->kind == SECRET_PRIVATE_KEY && s->key_type != KEY_P256)
 		canonical_text(b, "key_type", key_types[s->key_type]);
-	canonical_text(b, "kind", secret_kind_name(s->kind));
+	canonical_text(b, "kind", s->certificate_of ? "session-ca" : secret_kind_name(s->kind));
 	if (made && s->migrate) {
 		canonical_key(b, "migrate");
 		buf_puts(b, "true");

@@ -12,8 +12,8 @@ static const struct key_rule image_keys[] = {
 	{"injection_files", KEY_OK, 0},
 	{"provide_secrets", KEY_OK, 11},
 	{"volumes", KEY_OK, 0},
-	{"mrenclaves", KEY_UNSUPPORTED, 0},
-	{"tags", KEY_UNSUPPORTED, 0},
+	{"mrenclaves", KEY_OLD, 0},
+	{"tags", KEY_OLD, 0},
 	{NULL, KEY_OK, 0},
 };
 

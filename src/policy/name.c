@@ -10,7 +10,7 @@ static bool segment_char(char c)
 	       (c && strchr("_-.~", c));
 }
 
-int name_segment_check(const char *s, size_t n, struct error *err)
+static int segment_check(const char *s, size_t n, bool colon, struct error *err)
 {
 	if (n == 0)
 		return error_set(err, ERR_INPUT,
@@ -18,7 +18,7 @@ int name_segment_check(const char *s, size_t n, struct error *err)
 			NAME_SEGMENT_MAX);
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)s[i];
-		if (segment_char(s[i]))
+		if (segment_char(s[i]) || (colon && c == ':'))
 			continue;
 		if (c > 0x20 && c < 0x7f)
 			return error_set(err, ERR_INPUT,
@@ -35,13 +35,20 @@ int name_segment_check(const char *s, size_t n, struct error *err)
 	return 0;
 }
 
+int name_segment_check(const char *s, size_t n, struct error *err)
+{
+	return segment_check(s, n, false, err);
+}
+
 int session_name_check(const char *name, struct error *err)
 {
 	size_t total = strlen(name);
 
+	if (!strcmp(name, "/"))
+		return 0;
 	for (const char *p = name;;) {
 		size_t n = strcspn(p, "/");
-		if (name_segment_check(p, n, err))
+		if (segment_check(p, n, true, err))
 			return error_wrap(err, "session name");
 		if (!p[n])
 			break;

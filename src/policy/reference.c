@@ -160,7 +160,7 @@ static int hex_digit(char c)
 	return -1;
 }
 
-static bool take_hash(const char *text, size_t n, uint8_t ret[SESSION_HASH_LEN])
+bool reference_hash(const char *text, size_t n, uint8_t ret[SESSION_HASH_LEN])
 {
 	if (n != 2 * SESSION_HASH_LEN)
 		return false;
@@ -184,7 +184,7 @@ static void read_pair(struct parse *p, const struct ynode *n, const char *pair, 
 		set_session(p, n, value, left, false, ret);
 	else if (key == 9 && !memcmp(pair, "namespace", 9) && left && value[0] != '.')
 		set_session(p, n, value, left, true, ret);
-	else if (key == 12 && !memcmp(pair, "session_hash", 12) && take_hash(value, left, ret->hash))
+	else if (key == 12 && !memcmp(pair, "session_hash", 12) && reference_hash(value, left, ret->hash))
 		ret->has_hash = true;
 	else if (key == 6 && !memcmp(pair, "secret", 6) && use == REF_IMPORT_SECRET && !ret->item &&
 		 !name_segment_check(value, left, NULL))
@@ -204,6 +204,10 @@ static void read_line(struct parse *p, const struct ynode *n, enum ref_use use, 
 	const char *at = memchr(n->text, '/', n->len), *end = n->text + n->len;
 	size_t errors = p->d->errors;
 
+	if (!at && p->old == 2) {
+		read_old_reference(p, n, ret);
+		return;
+	}
 	if (!at) {
 		ynode_diag(p->d, n, "E-VALUE", "%s is no reference; a map, or /session=NAME in one line is",
 			show(n).s);

@@ -106,7 +106,9 @@ void keys_check(struct parse *p, const struct ynode *map, const struct key_rule 
 			continue;
 		if (!r->name)
 			report_unknown(p, n, rules);
-		else if (r->state == KEY_UNSUPPORTED)
+		else if (r->state == KEY_OLD && p->old == 1)
+			ynode_diag_key(p->d, n, "W-IGNORED", "%s of version 0.1 has no effect", r->name);
+		else if (r->state != KEY_OK)
 			unsupported(p, n, r->name);
 		else
 			feature_since(p, n, r->name, r->since);
@@ -271,7 +273,7 @@ bool is_open(struct parse *p, const struct ynode *n)
 struct template_walk {
 	struct parse *p;
 	const struct ynode *n;
-	bool no_nul;
+	bool no_nul, config;
 };
 
 static int secret_order(const void *a, const void *b)
@@ -393,6 +395,8 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 	if (names_foreign(w->p, name, len) || names_unknown_import(w->p, name, len))
 		return 0;
 	spec = find_secret(w->p, name, len);
+	if (spec && spec->kind == SECRET_FRAGMENT && w->config && slen == 0)
+		return 0;
 	if (spec && spec->kind == SECRET_FRAGMENT) {
 		ynode_diag(w->p->d, w->n, "E-KIND", "secret %s is a config-fragment, which is no text",
 			spec->name);
@@ -417,12 +421,13 @@ static int check_site(void *arg, const char *name, size_t len, const char *suffi
 	return 0;
 }
 
-void check_templates(struct parse *p, const struct ynode *n, const char *text, size_t len, bool no_nul)
+static void check_each(struct template_walk *w, const char *text, size_t len)
 {
-	struct template_walk w = {.p = p, .n = n, .no_nul = no_nul};
+	struct parse *p = w->p;
+	const struct ynode *n = w->n;
 	struct error err;
 
-	if (template_each(text, len, true, check_site, &w, &err) < 0)
+	if (template_each(text, len, true, check_site, w, &err) < 0)
 		ynode_diag(p->d, n, "E-TEMPLATE", "%s", without_line(n, err.text));
 	for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), "$$SCONE:", 8)); at++) {
 		size_t left = len - (size_t)(at - text);
@@ -431,4 +436,14 @@ void check_templates(struct parse *p, const struct ynode *n, const char *text, s
 				"$$SCONE: with one colon starts no template and stays as text; $$SCONE:: "
 				"does");
 	}
+}
+
+void check_templates(struct parse *p, const struct ynode *n, const char *text, size_t len, bool no_nul)
+{
+	check_each(&(struct template_walk){.p = p, .n = n, .no_nul = no_nul}, text, len);
+}
+
+void check_config_templates(struct parse *p, const struct ynode *n, const char *text, size_t len)
+{
+	check_each(&(struct template_walk){.p = p, .n = n, .config = true}, text, len);
 }

@@ -12,13 +12,15 @@
 #include "policy/template.h"
 #include "policy/yaml.h"
 
+#define SECRET_SIZE_DEFAULT 20
 #define VERSION_MINOR_MAX 12 /* of 0.3.N */
 #define UNSUPPORTED "known to the language, not supported by this version: "
 
 struct parse {
 	struct session *s;
 	struct diag *d;
-	int minor; /* N of 0.3.N; the newest for a plain 0.3 */
+	int minor; /* N of 0.3.N; the newest for a plain 0.3, 0 for what is older */
+	int old; /* 1, 2: the document is of 0.1, 0.2; else 0 */
 	const struct ynode **
 		foreign; /* names of secrets whose kind was refused: references to them raise no second error */
 	size_t foreign_count;
@@ -30,7 +32,11 @@ struct parse {
 	bool met_open; /* a reader met an open scalar (yaml.h) */
 };
 
-enum key_state { KEY_OK, KEY_UNSUPPORTED };
+enum key_state {
+	KEY_OK,
+	KEY_UNSUPPORTED,
+	KEY_OLD /* of 0.1, where it is dropped with a warning; later not supported */
+};
 struct key_rule {
 	const char *name; /* NULL ends a table */
 	enum key_state state;
@@ -77,6 +83,8 @@ bool is_open(struct parse *p, const struct ynode *n);
 void index_secrets(struct parse *p);
 /* Check every template of text that stands at n: E-TEMPLATE, E-REF. no_nul: the result must be text without NUL. */
 void check_templates(struct parse *p, const struct ynode *n, const char *text, size_t len, bool no_nul);
+/* The same where a config-fragment may stand. */
+void check_config_templates(struct parse *p, const struct ynode *n, const char *text, size_t len);
 
 /* The blocks, one file each. Every read_ takes the value of the key of that name; every _clear frees what it filled. */
 void read_secrets(struct parse *p, const struct ynode *n);
@@ -91,6 +99,13 @@ enum ref_use { REF_EXPORT_SECRET, REF_EXPORT_VOLUME, REF_IMPORT_SECRET, REF_IMPO
 void read_reference(struct parse *p, const struct ynode *n, enum ref_use use, struct session_ref *ret);
 /* An absolute name of a session from one that may be relative to this session's own as a directory. NULL, reported. */
 char *reference_name(struct parse *p, const struct ynode *n, const char *text, size_t len);
+/* 64 hex digits. */
+bool reference_hash(const char *text, size_t n, uint8_t ret[SESSION_HASH_LEN]);
+/* Of 0.2: NAME[:HASH]. */
+void read_old_reference(struct parse *p, const struct ynode *n, struct session_ref *ret);
+/* Of 0.2: what is hidden in certificates: their keys, and the session's CA. Once all secrets are read. */
+void add_old_secrets(struct parse *p);
+void read_session_ca(struct parse *p, struct secret_spec *ret);
 /* Does an export to r mean this session, with this hash? */
 bool session_ref_admits(
 	const struct session_ref *r, const char *session, const uint8_t hash[SESSION_HASH_LEN]);

@@ -201,7 +201,7 @@ void read_secret_key(struct parse *p, const struct ynode *n, struct secret_spec 
 	}
 	if (s->kind != SECRET_PUBLIC_KEY && !secret_kind_is_certificate(s->kind))
 		return;
-	if (!s->has_value)
+	if (!s->has_value && p->old != 2)
 		(void)want_key(p, n, "private_key");
 	read_secret_name(p, ynode_get(n, "private_key"), &s->private_key);
 	if (s->kind == SECRET_PUBLIC_KEY)
@@ -296,9 +296,9 @@ void check_secret_references(struct parse *p, const struct ynode *n)
 			check_token_reference(p, n->items[i], s);
 		if ((s->kind != SECRET_PUBLIC_KEY && !secret_kind_is_certificate(s->kind)) || s->imported)
 			continue;
-		if (s->private_key)
+		if (s->private_key && ynode_get(n->items[i], "private_key"))
 			check_key_of(p, ynode_get(n->items[i], "private_key"), s);
-		if (s->issuer)
+		if (s->issuer && ynode_get(n->items[i], "issuer"))
 			check_issuer(p, ynode_get(n->items[i], "issuer"), s);
 	}
 }

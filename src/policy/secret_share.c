@@ -51,6 +51,8 @@ bool read_secret_share(struct parse *p, const struct ynode *n, struct secret_spe
 		s->imported = true;
 		s->kind_known = ynode_get(n, "kind") != NULL;
 		read_reference(p, import, REF_IMPORT_SECRET, &s->import);
+		if (p->old == 2 && !s->import.item && s->name)
+			s->import.item = parse_strdup(p, s->name, strlen(s->name));
 		check_import(p, n, import, s);
 		return true;
 	}

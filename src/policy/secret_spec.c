@@ -3,7 +3,6 @@
 #include "core/encode.h"
 #include "policy/schema.h"
 
-#define SIZE_DEFAULT 20
 #define SIZE_MAX_CHARS 65536
 
 static const struct key_rule secret_keys[] = {
@@ -40,6 +39,7 @@ static const struct key_rule secret_keys[] = {
 static const char *const kinds[] = {"ascii", "binary", "private-key", "public-key", "x509", "x509-ca",
 	"config-fragment", "pgp-key", "jwt", "aad-token", "session-ca", NULL};
 #define KINDS_SUPPORTED 9
+#define KIND_SESSION_CA 10
 
 static const char *const alphabets[] = {"printable", "alphanumeric", "hex", NULL};
 
@@ -165,6 +165,10 @@ static bool read_kind(struct parse *p, const struct ynode *n, struct secret_spec
 		return false;
 	}
 	word = want_word(p, kind, kinds);
+	if (word == KIND_SESSION_CA && p->old == 2) {
+		read_session_ca(p, ret);
+		return true;
+	}
 	if (word >= KINDS_SUPPORTED)
 		ynode_diag(p->d, kind, "E-UNSUPPORTED", UNSUPPORTED "kind %s", kinds[word]);
 	if (word < 0 || word >= KINDS_SUPPORTED)
@@ -197,7 +201,7 @@ static void read_secret(struct parse *p, const struct ynode *n)
 		return;
 	p->s->secrets = list;
 	s = &list[count - 1];
-	s->size = SIZE_DEFAULT;
+	s->size = SECRET_SIZE_DEFAULT;
 	/* Counted only afterwards, so that it is not found as its own duplicate. */
 	read_name(p, n, s);
 	p->s->secret_count = count;
@@ -229,6 +233,10 @@ void read_secrets(struct parse *p, const struct ynode *n)
 		return;
 	for (size_t i = 0; i < n->count; i++)
 		read_secret(p, n->items[i]);
+	if (p->old == 2)
+		add_old_secrets(p);
+	if (p->old == 1 && n->count)
+		unsupported(p, n, "secrets in a session of version 0.1");
 	index_secrets(p);
 	check_secret_references(p, n);
 }
@@ -239,6 +247,7 @@ void secret_spec_clear(struct secret_spec *s)
 	secret_free(&s->value);
 	free(s->private_key);
 	free(s->issuer);
+	free(s->certificate_of);
 	free(s->common_name);
 	for (size_t i = 0; i < s->name_count; i++)
 		free(s->names[i].text);

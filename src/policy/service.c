@@ -23,7 +23,7 @@ static const struct key_rule service_keys[] = {
 	{"fspf_tag", KEY_UNSUPPORTED, 0},
 	{"fspf_update_policy", KEY_UNSUPPORTED, 11},
 	{"one_time_password_shared_secret", KEY_OK, 10},
-	{"tags", KEY_UNSUPPORTED, 0},
+	{"tags", KEY_OLD, 0},
 	{"import", KEY_UNSUPPORTED, 0},
 	{NULL, KEY_OK, 0},
 };

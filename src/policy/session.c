@@ -20,10 +20,10 @@ static const struct key_rule session_keys[] = {
 	{"security", KEY_OK, 1},
 	{"board_members", KEY_OK, 0},
 	{"board_policy", KEY_OK, 0},
-	{"namespace_hash", KEY_UNSUPPORTED, 11},
+	{"namespace_hash", KEY_OK, 11},
 	{"board", KEY_OK, 0},
-	{"digest", KEY_UNSUPPORTED, 0},
-	{"tags", KEY_UNSUPPORTED, 0},
+	{"digest", KEY_OLD, 0},
+	{"tags", KEY_OLD, 0},
 	{"exports", KEY_UNSUPPORTED, 0},
 	{NULL, KEY_OK, 0},
 };
@@ -42,10 +42,9 @@ static bool read_version(struct parse *p, const struct ynode *root)
 	char *end;
 
 	if (!n) {
-		ynode_diag(p->d, root, "E-UNSUPPORTED",
-			UNSUPPORTED "language version 0.1, which a document without the key version has; "
-				    "write version: \"0.3\"");
-		return false;
+		p->old = 1;
+		p->s->version = parse_strdup(p, "0.1", 3);
+		return p->s->version != NULL;
 	}
 	if (!want_text(p, n, false))
 		return false;
@@ -56,8 +55,9 @@ static bool read_version(struct parse *p, const struct ynode *root)
 	if (!strcmp(n->text, "0.3"))
 		return true;
 	if (!strcmp(n->text, "0.1") || !strcmp(n->text, "0.2")) {
-		ynode_diag(p->d, n, "E-UNSUPPORTED", UNSUPPORTED "language version %s; 0.3 is", n->text);
-		return false;
+		p->old = n->text[2] - '0';
+		p->minor = 0;
+		return true;
 	}
 	if (!strncmp(n->text, "0.3.", 4) && n->len <= 6 && strspn(n->text + 4, "0123456789") == n->len - 4 &&
 		n->len > 4 && (n->text[4] != '0' || n->len == 5)) {
@@ -82,6 +82,10 @@ static void read_name(struct parse *p, const struct ynode *n)
 	if (session_name_check(n->text, &err))
 		ynode_diag(p->d, n, err.code == ERR_LIMIT ? "E-LENGTH" : "E-CHARSET", "%s: %s", show(n).s,
 			err.text);
+	else if (p->old != 1 && strchr(n->text, ':'))
+		ynode_diag(p->d, n, "E-CHARSET",
+			"%s: character ':' at %zu; only names of version 0.1 have it", show(n).s,
+			strcspn(n->text, ":") + 1);
 	p->s->name = parse_strdup(p, n->text, n->len);
 }
 
@@ -162,6 +166,12 @@ static void read_history(struct parse *p, const struct ynode *root)
 
 	if (n && !ynode_null(n))
 		p->s->has_predecessor = want_hex(p, n, p->s->predecessor, sizeof p->s->predecessor);
+	n = ynode_get(root, "namespace_hash");
+	if (n && p->s->has_predecessor)
+		ynode_diag_key(p->d, n, "E-CONFLICT",
+			"namespace_hash counts when a session is created; drop it in an update");
+	else if (n)
+		p->s->has_namespace_hash = want_hex(p, n, p->s->namespace_hash, sizeof p->s->namespace_hash);
 	n = ynode_get(root, "salt");
 	if (n)
 		p->s->has_salt = want_hex(p, n, p->s->salt, sizeof p->s->salt);

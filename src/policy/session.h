@@ -82,6 +82,7 @@ struct secret_spec {
 	bool migrate; /* private-key: kept by an update when both versions say so */
 	char *private_key; /* of a public-key, x509, x509-ca: name of a private-key; NULL beside an explicit value */
 	char *issuer; /* name of an x509-ca; NULL: self-signed */
+	char *certificate_of; /* of 0.2's session-ca: the x509-ca whose certificate this is, without its key */
 	char *common_name; /* as written, or NULL */
 	enum x509_endpoint endpoint;
 	struct x509_name *names; /* san and dns */
@@ -220,6 +221,8 @@ struct session {
 	char *version;
 	bool has_predecessor;
 	uint8_t predecessor[SESSION_HASH_LEN];
+	bool has_namespace_hash;
+	uint8_t namespace_hash[SESSION_HASH_LEN]; /* the parent's at creation */
 	bool has_salt;
 	uint8_t salt[16];
 	char *creator_pem; /* certificate as written in the document, or NULL */
@@ -280,7 +283,7 @@ MUST_USE int attest_rule_check(
 /* "SESSION/SERVICE[@OTP]" -> parts (owned by the caller; *ret_otp NULL if none). Section 3.7. */
 MUST_USE int config_id_parse(
 	const char *id, char **ret_session, char **ret_service, char **ret_otp, struct error *err);
-/* Segments of section 3.1: 128 characters each, 512 in total. */
+/* Segments of section 3.1: 128 characters each, 512 in total; or "/", the root. A colon passes: names of 0.1 have some. */
 MUST_USE int session_name_check(const char *name, struct error *err);
 
 /* Client-side variables (section 1.2): replace $NAME and ${NAME}. lookup returns NULL for a missing one. */

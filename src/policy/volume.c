@@ -189,6 +189,8 @@ static void read_import(struct parse *p, const struct ynode *n, struct volume_sp
 
 	v->imported = true;
 	read_reference(p, import, REF_IMPORT_VOLUME, &v->import);
+	if (p->old == 2 && !v->import.item && v->name)
+		v->import.item = parse_strdup(p, v->name, strlen(v->name));
 	for (size_t i = 0; excluded[i]; i++)
 		if (ynode_get(n, excluded[i]))
 			ynode_diag_key(p->d, ynode_get(n, excluded[i]), "E-CONFLICT",

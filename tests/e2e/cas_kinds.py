@@ -192,5 +192,72 @@ services:
         t.check('a service with a secret of its own, a generated one', r.status == 403 and 'not the one of now' in r.error(), r)
 
 
+def older(t, base):
+    """Files of 0.1 and 0.2 as they are."""
+    alice, platform = Identity(base, 'alice'), Platform(base, 'one')
+    with Running(base) as cas:
+        put(t, cas, alice, f'''name: old:one
+digest: create
+predecessor: ~
+services: [{{name: s, command: x y, mrenclaves: [{M}], tags: [a], pwd: /, environment: {{A: b}}, image_name: i}}]
+images: [{{name: i, mrenclaves: [{M}], tags: [t], volumes: []}}]
+board_members: []
+board_policy: {{minimum: 0, timeout: 30}}
+''')
+        r = Attester(cas, alice, platform).attest('old:one/s')
+        t.check('0.1 asks for evidence of hardware', r.status == 403 and 'mode hardware' in r.error(), r)
+        put(t, cas, alice, '''name: store
+version: "0.2"
+secrets: [{name: shared, kind: ascii, value: both, export: [user, other]}]
+''')
+        text = f'''name: user
+version: "0.2"
+services: [{{name: s, command: "x $$SCONE::shared$$", pwd: /, image_name: i, mrenclaves: [{M}]}}]
+images: [{{name: i, injection_files: [{{path: /crt, content: $$SCONE::server.crt$$}}, {{path: /key, content: $$SCONE::server.key$$}},
+  {{path: /chain, content: $$SCONE::server.chain$$}}, {{path: /ca, content: $$SCONE::ca$$}}]}}]
+secrets:
+  - {{name: shared, kind: ascii, import: store}}
+  - {{name: server, kind: x509, export_public: true}}
+  - {{name: ca, kind: session-ca, export_public: true}}
+'''
+        put(t, cas, alice, text)
+        public = cas.call('GET', '/v1/values/session=user').json()['values']
+        for name in ('server', 'ca'):
+            with open(os.path.join(base, name + '.pem'), 'w') as f:
+                f.write(public[name]['value'])
+        r = subprocess.run(['openssl', 'verify', '-CAfile', 'ca.pem', 'server.pem'], cwd=base, capture_output=True, text=True)
+        t.check('0.2: the session\'s CA has signed the certificate', r.returncode == 0, r.stdout + r.stderr)
+        h = cas.call('GET', '/v1/sessions/user', identity=alice).json()['hash']
+        put(t, cas, alice, text.replace('version: "0.2"', f'version: "0.2"\npredecessor: {h}'), 200)
+        new = cas.call('GET', '/v1/values/session=user').json()['values']
+        with open(os.path.join(base, 'new.pem'), 'w') as f:
+            f.write(new['server']['value'])
+        r = subprocess.run(['openssl', 'verify', '-CAfile', 'ca.pem', 'new.pem'], cwd=base, capture_output=True, text=True)
+        t.check('the CA outlives an update, the certificate does not', r.returncode == 0 and new['server']['value'] != public['server']['value'], r.stderr)
+
+
+def namespaces(t, base):
+    alice, bob = Identity(base, 'alice'), Identity(base, 'bob')
+    with Running(base) as cas:
+        r = put(t, cas, alice, 'name: a\nversion: "0.3"\n')
+        right, wrong = r.json()['hash'], '00' * 32
+        r = cas.call('POST', '/v1/sessions', f'name: a/b\nversion: "0.3"\nnamespace_hash: {wrong}\n', alice)
+        t.check('another hash of the namespace', r.status == 409 and 'E-NS' in r.error(), r)
+        put(t, cas, alice, f'name: a/b\nversion: "0.3"\nnamespace_hash: {right}\n')
+        r = cas.call('POST', '/v1/sessions', f'name: c\nversion: "0.3"\nnamespace_hash: {right}\n', alice)
+        t.check('a namespace hash where nobody has claimed the root', r.status == 404 and 'E-NS' in r.error(), r)
+        r = cas.call('POST', '/v1/sessions', 'name: /\nversion: "0.3"\n', alice)
+        t.check('the root cannot be claimed any more', r.status == 409 and 'E-NS' in r.error(), r)
+        put(t, cas, alice, 'name: old\n')
+        r = cas.call('POST', '/v1/sessions', 'name: old/x\nversion: "0.3"\n', alice)
+        t.check('a session of 0.1 is no namespace', r.status == 409 and 'E-NS' in r.error(), r)
+    with Running(base, name='second') as cas:
+        r = put(t, cas, alice, 'name: /\nversion: "0.3"\n')
+        root = r.json()['hash']
+        r = cas.call('POST', '/v1/sessions', 'name: b\nversion: "0.3"\n', bob)
+        t.check('who claimed it decides who may use this CAS', r.status == 403, r)
+        put(t, cas, alice, f'name: b\nversion: "0.3"\nnamespace_hash: {root}\n')
+
+
 if __name__ == '__main__':
-    main(pgp, jwt, fragments, otp)
+    main(pgp, jwt, fragments, otp, older, namespaces)
