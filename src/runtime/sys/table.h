@@ -163,6 +163,7 @@ long sys_pass(struct regs *r, struct thread *t);
 long sys_credentials(struct regs *r, struct thread *t);
 long sys_umask(struct regs *r, struct thread *t);
 long sys_sync(struct regs *r, struct thread *t);
+long sys_io_setup(struct regs *r, struct thread *t);
 
 /* descriptor.c: descriptors that come or go past open, dup and close; input and output without waiting. */
 long sys_recvmsg(struct regs *r, struct thread *t);
