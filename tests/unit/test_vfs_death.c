@@ -5,6 +5,7 @@
 #include "vfs_world.h"
 
 #include <sys/file.h>
+#include "shield/fs/vfs_region.h"
 
 #define V "/srv/vol"
 #define RECORD 512
@@ -220,20 +221,31 @@ static uint32_t live_holds(const char *path)
 	return n;
 }
 
+static bool alone(void)
+{
+	const struct region *r = w.c.fs->r;
+
+	for (uint32_t i = 1; i < r->slot_high; i++)
+		if (r->slot[i].state != RG_FREE)
+			return false;
+	return arena_alone_with(&w.arena, 0, 0);
+}
+
 /* Nobody lives but the first process: nothing that others had is left. */
 static void check_alone(uint64_t inodes)
 {
 	struct flock all = {.l_type = F_WRLCK}, none = {.l_type = F_UNLCK};
-	struct timespec moment = {.tv_nsec = 20000000};
+	struct timespec moment = {.tv_nsec = 5000000};
 	struct volume_statfs st;
 	char path[64];
 	uint64_t names = 0;
 
-	/* their children die with them; those that were never born are given up after a minute */
-	nanosleep(&moment, NULL);
+	/* their children die with them, in a moment; those that were never born are given up after a minute */
 	w.sh->clock += 61000000000LL;
-	while (vfs_reap(&w.c) > 0)
-		;
+	do {
+		nanosleep(&moment, NULL);
+		vfs_reap(&w.c);
+	} while (!alone());
 	/* these two belong to the open file, which is the first process', too */
 	assert_int_equal(vfs_setlk(&w.c, 9, VFS_LOCK_OFD, &none, false), 0);
 	assert_int_equal(vfs_flock(&w.c, 9, LOCK_UN), 0);

@@ -24,12 +24,8 @@ int vfs_dup(const struct vfs_caller *c, int from, int to)
 		rg_abort(f);
 		return -EBADF;
 	}
-	if (from != to) {
-		/* two steps: a death in between closes what was there, as dup2 does first */
-		ino = fd_drop(f, c->slot, (uint32_t)to, true, &mount);
-		rg_set(f->r, &rg_file(f->r, n)->refs, rg_file(f->r, n)->refs + 1);
-		fd_enter(f->r, c->slot, (uint32_t)to, n);
-	}
+	if (from != to)
+		ino = fd_replace(f, c->slot, (uint32_t)to, n, &mount);
 	rg_leave(f);
 	reap_inode(f, mount, ino);
 	return 0;
@@ -48,7 +44,7 @@ int vfs_close(const struct vfs_caller *c, int fd)
 		rg_abort(f);
 		return -EBADF;
 	}
-	ino = fd_drop(f, c->slot, (uint32_t)fd, true, &mount);
+	ino = fd_replace(f, c->slot, (uint32_t)fd, 0, &mount);
 	rg_leave(f);
 	reap_inode(f, mount, ino);
 	return 0;
@@ -168,7 +164,7 @@ int vfs_receive(const struct vfs_caller *c, uint64_t token, int fd)
 	struct vfs *f = c->fs;
 	struct region *r = f->r;
 	struct rg_transit *t = NULL;
-	uint32_t mount = 0;
+	uint32_t n, mount = 0;
 	uint64_t ino;
 
 	if (fd < 0 || fd >= VFS_FDS)
@@ -181,9 +177,11 @@ int vfs_receive(const struct vfs_caller *c, uint64_t token, int fd)
 		rg_abort(f);
 		return -ENOENT;
 	}
-	ino = fd_drop(f, c->slot, (uint32_t)fd, true, &mount);
-	fd_enter(r, c->slot, (uint32_t)fd, t->file);
+	n = t->file;
+	ino = fd_replace(f, c->slot, (uint32_t)fd, n, &mount);
+	/* its reference in transit goes; not the last */
 	rg_set(r, &t->file, 0);
+	rg_set(r, &rg_file(r, n)->refs, rg_file(r, n)->refs - 1);
 	rg_leave(f);
 	reap_inode(f, mount, ino);
 	return 0;

@@ -93,7 +93,7 @@ static int install(struct opening *o)
 
 	rg_enter(f);
 	if (atomic_load(&r->fd[c->slot][o->fd]))
-		ino = fd_drop(f, c->slot, (uint32_t)o->fd, true, &mount);
+		ino = fd_replace(f, c->slot, (uint32_t)o->fd, 0, &mount);
 	e = vnode_get(f, &o->node, o->attr.mode & S_IFMT, &v);
 	n = e == 0 ? rg_take_file(r) : 0;
 	if (n == 0) {

@@ -243,7 +243,7 @@ static void empty_slot(const struct vfs_caller *c, uint32_t slot)
 		if (atomic_load_explicit(&r->fd[slot][fd], memory_order_relaxed) == 0)
 			continue;
 		rg_enter(f);
-		ino = fd_drop(f, slot, fd, true, &mount);
+		ino = fd_replace(f, slot, fd, 0, &mount);
 		rg_leave(f);
 		reap_inode(f, mount, ino);
 	}

@@ -407,18 +407,24 @@ uint64_t file_put(struct vfs *f, uint32_t n, uint32_t *ret_mount)
 	return file_try_free(f, n, ret_mount);
 }
 
-uint64_t fd_drop(struct vfs *f, uint32_t slot, uint32_t fd, bool posix_locks, uint32_t *ret_mount)
+uint64_t fd_replace(struct vfs *f, uint32_t slot, uint32_t fd, uint32_t by, uint32_t *ret_mount)
 {
 	struct region *r = f->r;
 	uint32_t n = atomic_load(&r->fd[slot][fd]);
-	struct rg_file *file;
+	struct rg_file *file = n ? rg_file(r, n) : NULL;
 
-	if (n == 0)
-		return 0;
-	file = rg_file(r, n);
-	if (posix_locks && rg_vnode(r, file->vnode)->locks && !(atomic_load(&file->flags) & O_PATH))
+	if (file && rg_vnode(r, file->vnode)->locks && !(atomic_load(&file->flags) & O_PATH))
 		locks_drop(f, file->vnode, RG_POSIX, slot);
-	rg_set_atomic(r, &r->fd[slot][fd], 0);
+	if (by) {
+		rg_set(r, &rg_file(r, by)->refs, rg_file(r, by)->refs + 1);
+		fd_enter(r, slot, fd, by);
+	} else {
+		rg_set_atomic(r, &r->fd[slot][fd], 0);
+	}
+	if (!file) {
+		rg_commit(r);
+		return 0;
+	}
 	atomic_thread_fence(memory_order_seq_cst);
 	if (file->used != RG_FILE_PINNED && pinned_in(r, slot, n))
 		rg_set(r, &file->used, RG_FILE_PINNED);

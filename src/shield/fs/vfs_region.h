@@ -251,9 +251,10 @@ void hold_drop(const struct vfs_caller *c, struct rg_cell *cell);
 MUST_USE uint64_t file_put(struct vfs *f, uint32_t file, uint32_t *ret_mount);
 /* The file has no reference: free it unless a cell names it. */
 MUST_USE uint64_t file_try_free(struct vfs *f, uint32_t file, uint32_t *ret_mount);
-/* Descriptor fd of a slot stands for nothing any more. Answers as vnode_put. */
-MUST_USE uint64_t fd_drop(struct vfs *f, uint32_t slot, uint32_t fd, bool posix_locks, uint32_t *ret_mount);
-/* Enter file (0: none) as fd, which is free. */
+/* Descriptor fd of a slot stands for file `by` from now on, which gets a reference more, or for nothing (0). POSIX locks of the slot on what it stood for go.
+ * Commits. Answers as vnode_put. */
+MUST_USE uint64_t fd_replace(struct vfs *f, uint32_t slot, uint32_t fd, uint32_t by, uint32_t *ret_mount);
+/* Enter a file as fd, which is free; its reference is the caller's to count. */
 void fd_enter(struct region *r, uint32_t slot, uint32_t fd, uint32_t file);
 /* The lock is not held: free what vnode_put named. */
 void reap_inode(struct vfs *f, uint32_t mount, uint64_t ino);
