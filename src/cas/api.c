@@ -1,5 +1,6 @@
 #include <string.h>
 #include "cas/api.h"
+#include "cas/console.h"
 #include "cas/replicas.h"
 #include "core/log.h"
 #include "wire/volume_message.h"
@@ -19,6 +20,9 @@ struct route {
 
 static const struct route routes[] = {
 	{"/v1/cas", false, {{"GET", false, api_info_cas}}, "GET"},
+	{"/", false, {{"GET", false, console_get}}, "GET"},
+	{CONSOLE_PATH, false, {{"GET", false, console_get}}, "GET"},
+	{CONSOLE_PATH, true, {{"GET", false, console_get}}, "GET"},
 	{CAS_EVIDENCE_PATH, false, {{"GET", false, api_info_evidence}}, "GET"},
 	{"/healthz", false, {{"GET", false, api_info_health}}, "GET"},
 	{API_SESSIONS, false, {{"GET", true, api_session_list}, {"POST", true, api_session_upload}},

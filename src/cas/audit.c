@@ -604,3 +604,9 @@ void audit_close(struct audit *a)
 	close(a->fd);
 	free_audit(a);
 }
+
+int64_t audit_file(const struct audit *a, int *ret_fd)
+{
+	*ret_fd = a->fd;
+	return a->size;
+}

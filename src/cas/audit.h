@@ -61,6 +61,8 @@ MUST_USE int audit_prepare(struct audit *a, struct error *err);
 void audit_settle(struct audit *a, const struct error *failure);
 /* The batch is given up before it was prepared. */
 void audit_drop(struct audit *a);
+/* The file, to pread: bytes that are whole lines. */
+int64_t audit_file(const struct audit *a, int *ret_fd);
 /* Number of the next line. */
 uint64_t audit_next(const struct audit *a);
 

@@ -34,6 +34,7 @@ struct http_reply {
 	struct buf body; /* JSON; a secret buf of at most HTTP_REPLY_MAX */
 	const char *allow; /* with status 405: the methods allowed; static */
 	const char *content_type; /* static; NULL: application/json */
+	const char *policy; /* of a page: its Content-Security-Policy; static */
 };
 
 struct http_job {

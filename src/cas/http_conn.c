@@ -152,11 +152,13 @@ static void conn_begin_answer(struct conn *c, struct http_reply *r)
 	buf_reset(&c->out);
 	buf_printf(&c->out,
 		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: "
-		"%zu\r\nCache-Control: no-store\r\n",
+		"%zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
 		r->status, http_status_text(r->status), date, r->content_type ? r->content_type : JSON_TYPE,
 		r->body.len);
 	if (r->allow)
 		buf_printf(&c->out, "Allow: %s\r\n", r->allow);
+	if (r->policy)
+		buf_printf(&c->out, "Content-Security-Policy: %s\r\nReferrer-Policy: no-referrer\r\n", r->policy);
 	buf_puts(&c->out, c->closing ? "Connection: close\r\n\r\n" : "\r\n");
 	if (!head_only)
 		buf_put(&c->out, r->body.data, r->body.len);

@@ -43,6 +43,10 @@ static void test_good_requests(void **state)
 			"DELETE", "/a", "b?c", 0, true, true},
 		{"GET / HTTP/1.1\r\n" HOST "Content-Length: 000000000000000007\r\nConnection: closed\r\n\r\n",
 			"GET", "/", "", 7, true, false},
+		{"GET / HTTP/1.1\r\nHost: a:81\r\nOrigin: https://A:81\r\nSec-Fetch-Site: "
+		 "same-origin\r\n\r\n",
+			"GET", "/", "", 0, true, false},
+		{"GET / HTTP/1.1\r\nSec-Fetch-Site: none\r\n" HOST "\r\n", "GET", "/", "", 0, true, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -104,6 +108,11 @@ static void test_bad_requests(void **state)
 		{"GET / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551617\r\n\r\n", 413},
 		{"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 501},
 		{"GET / HTTP/1.1\r\n" HOST "Expect: 200-ok\r\n\r\n", 417},
+		{"GET / HTTP/1.1\r\n" HOST "Origin: https://b\r\n\r\n", 403},
+		{"GET / HTTP/1.1\r\nOrigin: http://a\r\n" HOST "\r\n", 403},
+		{"GET / HTTP/1.1\r\n" HOST "Origin: null\r\n\r\n", 403},
+		{"GET / HTTP/1.1\r\n" HOST "Sec-Fetch-Site: cross-site\r\n\r\n", 403},
+		{"GET / HTTP/1.1\r\n" HOST "Sec-Fetch-Site: same-site\r\n\r\n", 403},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
