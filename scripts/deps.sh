@@ -40,6 +40,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	fuse3: mounts the peer
 	sysbench: benchmark of volumes: load of MariaDB
 	swtpm: tests: a whole TPM 2.0 in a process
+	tshark: tests: what goes over the network
 	gnupg: tests: the other hand on OpenPGP keys
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS

@@ -1,0 +1,319 @@
+#!/bin/bash
+# The network shield: unmodified pairs of programs with every byte between them TLS, strangers refused for the reason that is theirs, and what
+# sockets do, natively and protected.
+set -uo pipefail
+
+# shellcheck source=tests/lib/e2e.sh
+. "$(dirname "$0")/../lib/e2e.sh" net
+[[ -x $runtime ]] || { not_ok runtime "$runtime is not built"; exit; }
+for name in "${!SCONE_NETWORK_SHIELD@}"; do unset "$name"; done
+pki=$base/pki
+mkdir "$pki"
+cd "$base" || exit
+
+# --- certificates and rules -------------------------------------------------------------------------------------------------------------
+
+new_ca() { # NAME
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/$1.key" -out "$pki/$1.pem" -subj "/CN=$1" -days 30 \
+		-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+}
+
+leaf() { # NAME CA SAN EKU OPTION…: key, certificate and CA in $pki/NAME.pem
+	local name=$1 ca=$2 san=$3 eku=$4
+	shift 4
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/$name.key" -out "$pki/$name.csr" -subj "/CN=$name"
+	openssl x509 -req -in "$pki/$name.csr" -CA "$pki/$ca.pem" -CAkey "$pki/$ca.key" -CAcreateserial -out "$pki/$name.crt" -days 30 "$@" \
+		-extfile <(printf 'basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:%s\nextendedKeyUsage=%s\n' "$san" "$eku")
+	cat "$pki/$name.key" "$pki/$name.crt" "$pki/$ca.pem" >"$pki/$name.pem"
+}
+
+expired() { # NAME CA SAN EKU: valid until yesterday
+	local name=$1 ca=$2
+	leaf "$@"
+	mkdir "$pki/db.$name"
+	: >"$pki/db.$name/index"
+	echo 01 >"$pki/db.$name/serial"
+	printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nserial=%s/serial\nnew_certs_dir=%s\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[x]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:%s\nextendedKeyUsage=%s\n' \
+		"$pki/db.$name" "$pki/db.$name" "$pki/db.$name" "$3" "$4" >"$pki/db.$name/conf"
+	openssl ca -batch -config "$pki/db.$name/conf" -extensions x -in "$pki/$name.csr" -cert "$pki/$ca.pem" -keyfile "$pki/$ca.key" -notext \
+		-startdate "$(date -u -d '3 days ago' +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d yesterday +%Y%m%d%H%M%SZ)" -out "$pki/$name.crt"
+	cat "$pki/$name.key" "$pki/$name.crt" "$pki/$ca.pem" >"$pki/$name.pem"
+}
+
+{
+	new_ca ca
+	new_ca other
+	leaf server ca db.example serverAuth
+	leaf server-other other db.example serverAuth
+	leaf server-name ca cache.example serverAuth
+	leaf client ca web.example clientAuth
+	leaf client-other other web.example clientAuth
+	leaf client-name ca log.example clientAuth
+	expired client-old ca web.example clientAuth
+	expired server-old ca db.example serverAuth
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/self.key" -out "$pki/self.crt" -subj /CN=web.example -days 3 \
+		-addext subjectAltName=DNS:web.example
+} >"$base/pki.log" 2>&1 || { not_ok pki "no certificates"; tail "$base/pki.log"; exit; }
+
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# shielded PORT COMMAND…: under the runtime, both sides' rules for PORT
+shielded() {
+	local port=$1
+	shift
+	env SCONE_NETWORK_SHIELD_SERVER_S=protected SCONE_NETWORK_SHIELD_SERVER_S_PORT="TCP:$port" \
+		SCONE_NETWORK_SHIELD_SERVER_S_IDENTITY="$(<"$pki/server.pem")" SCONE_NETWORK_SHIELD_SERVER_S_CLIENT_AUTH="$(<"$pki/ca.pem")" \
+		SCONE_NETWORK_SHIELD_SERVER_S_CLIENT_DNS_NAME=web.example \
+		SCONE_NETWORK_SHIELD_CLIENT_C=protected SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION="TCP:db.example:$port" \
+		SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION_IP='*' SCONE_NETWORK_SHIELD_CLIENT_C_IDENTITY="$(<"$pki/client.pem")" \
+		SCONE_NETWORK_SHIELD_CLIENT_C_SERVER_AUTH="$(<"$pki/ca.pem")" timeout -s KILL 120 "$runtime" -- "$@"
+}
+
+listening() { # PORT
+	[[ -n $(ss -Hltn "sport = :$1") ]]
+}
+
+# --- what sockets do --------------------------------------------------------------------------------------------------------------------
+
+cc -O1 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-result -D_GNU_SOURCE -pthread -o sockets "$here/../programs/net_sockets.c" 2>cc.log ||
+	{ not_ok program "not compiled"; cat cc.log; exit; }
+port=$(free_port)
+timeout -s KILL 100 ./sockets "$port" >native.out 2>&1
+shielded "$port" ./sockets "$port" >protected.out 2>&1
+while read -r name; do
+	if [[ $(sed -n "/^$name\$/,/^[^ ]/p" native.out | sed 1d) == $(sed -n "/^$name\$/,/^[^ ]/p" protected.out | sed 1d) ]]; then
+		ok "socket_$name"
+	else
+		not_ok "socket_$name" "$(diff <(sed -n "/^$name\$/,/^[^ ]/p" native.out) <(sed -n "/^$name\$/,/^[^ ]/p" protected.out) | tr '\n' ' ')"
+	fi
+done < <(grep -v '^ ' native.out)
+holds sockets_all test "$(grep -cv '^ ' native.out)" -ge 22
+
+# --- pairs ------------------------------------------------------------------------------------------------------------------------------
+
+# capture NAME PORT: what goes over loopback, into $base/NAME.pcap; ended by end_capture NAME
+capture() {
+	start "capture_$1" tshark -q -B 64 -i lo -f "tcp port $2" -w "$base/$1.pcap"
+	wait_for "capture_$1" grep -q Capturing "$base/capture_$1.log"
+	sleep 0.5
+}
+end_capture() {
+	sleep 1
+	end_process "capture_$1" INT
+}
+
+secret=plain-$(openssl rand -hex 12)
+redis_session() { # NAME PORT COMMAND-PREFIX…
+	local name=$1 port=$2
+	shift 2
+	mkdir "$base/$name.d"
+	start "$name" "$@" redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$base/$name.d" --daemonize no
+	wait_for "$name" listening "$port" || return 1
+	"$@" redis-cli -p "$port" set key "$secret" >"$base/$name.set" 2>&1
+	"$@" redis-cli -p "$port" get key >"$base/$name.get" 2>&1
+	"$@" redis-benchmark -p "$port" -n 1000 -c 20 -t get,set,lpush,lrange_100 --csv >"$base/$name.bench" 2>&1
+	end_process "$name"
+}
+
+if command -v tshark >/dev/null; then
+	port=$(free_port)
+	capture native "$port"
+	redis_session redis_native "$port" timeout 60
+	end_capture native
+	holds capture_control_has_plaintext grep -qa "$secret" native.pcap
+	port=$(free_port)
+	capture protected "$port"
+	redis_session redis_protected "$port" shielded "$port"
+	end_capture protected
+	holds capture_protected_has_none test "$(grep -ca -e "$secret" -e 'lrange' -e 'LRANGE' protected.pcap)" = 0
+	holds capture_protected_is_tls test "$(tshark -r protected.pcap -d "tcp.port==$port,tls" -Y 'tls.handshake.type == 2' 2>/dev/null | wc -l)" -ge 20
+	# Every segment with data is inside a TLS record: nothing else is in the streams.
+	holds capture_nothing_but_tls test "$(tshark -r protected.pcap -d "tcp.port==$port,tls" -Y 'tcp.len > 0 && !tls && !tcp.analysis.flags' 2>/dev/null | grep -vc 'TCP segment of a reassembled')" = 0
+else
+	echo "# tshark is not there: nothing is captured"
+	port=$(free_port)
+	redis_session redis_protected "$port" shielded "$port"
+fi
+holds redis_get grep -qx "$secret" redis_protected.get
+holds redis_benchmark test "$(grep -c '^"' redis_protected.bench)" -ge 4
+
+port=$(free_port)
+mkdir html
+head -c 3000000 /dev/urandom >html/big
+echo hello >html/index.html
+cat >nginx.conf <<END
+daemon off; worker_processes 2; pid $base/nginx.pid; user root;
+events { worker_connections 256; }
+http { access_log off; sendfile on; client_body_temp_path $base/n1; proxy_temp_path $base/n2; fastcgi_temp_path $base/n3; uwsgi_temp_path $base/n4;
+ scgi_temp_path $base/n5; server { listen 127.0.0.1:$port; root $base/html; } }
+END
+start nginx shielded "$port" nginx -c "$base/nginx.conf" -e "$base/nginx.err"
+wait_for nginx listening "$port"
+shielded "$port" curl -sS -m 30 "http://127.0.0.1:$port/" >curl.out 2>curl.err
+holds nginx_curl grep -qx hello curl.out
+shielded "$port" curl -sS -m 30 "http://127.0.0.1:$port/big" >curl.big 2>curl.err
+holds nginx_curl_3mb cmp -s curl.big html/big
+shielded "$port" wrk -t1 -c20 -d2 "http://127.0.0.1:$port/" >wrk.out 2>&1
+holds nginx_wrk test "$(awk '/requests in/ { print $1 }' wrk.out)" -gt 100
+holds nginx_wrk_no_errors test "$(grep -c 'Socket errors\|Non-2xx' wrk.out)" = 0
+shielded "$port" bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3" >bash.out 2>&1
+holds bash_dev_tcp grep -qx hello bash.out
+end_process nginx
+
+cat >aio.py <<'END'
+import asyncio, hashlib, os, sys
+port = int(sys.argv[2])
+async def echo(r, w):
+    while data := await r.read(65536):
+        w.write(data)
+        await w.drain()
+    w.close()
+async def serve():
+    s = await asyncio.start_server(echo, '127.0.0.1', port)
+    async with s:
+        await s.serve_forever()
+async def one(i):
+    r, w = await asyncio.open_connection('127.0.0.1', port)
+    data = os.urandom(200000 + i)
+    async def send():
+        w.write(data)
+        await w.drain()
+        w.write_eof()
+    t = asyncio.create_task(send())
+    got = await r.read(-1)
+    await t
+    w.close()
+    return got == data
+async def main():
+    print(sum(await asyncio.gather(*(one(i) for i in range(25)))))
+asyncio.run(serve() if sys.argv[1] == 'serve' else main())
+END
+port=$(free_port)
+start aio shielded "$port" python3 aio.py serve "$port"
+wait_for aio listening "$port"
+shielded "$port" python3 aio.py run "$port" >aio.out 2>&1
+holds asyncio_25_at_once grep -qx 25 aio.out
+end_process aio
+
+# --- strangers at a protected server ----------------------------------------------------------------------------------------------------
+
+cat >echo.py <<'END'
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', int(sys.argv[1])))
+s.listen(8)
+while True:
+    c, a = s.accept()
+    try:
+        while d := c.recv(1000):
+            c.sendall(b'echo ' + d)
+        print('end', flush=True)
+    except OSError as e:
+        print('error', e.errno, e.strerror, flush=True)
+    c.close()
+END
+port=$(free_port)
+start echo shielded "$port" python3 echo.py "$port"
+wait_for echo listening "$port"
+
+s_client() { # OPTION…
+	(echo "from a stranger"; sleep 1) | timeout 15 openssl s_client -quiet -connect "127.0.0.1:$port" -CAfile "$pki/ca.pem" "$@"
+}
+# stranger NAME PATTERN OPTION…: gets no answer, and the server says why
+stranger() {
+	local name=$1 pattern=$2 before
+	shift 2
+	before=$(wc -l <"$base/echo.log")
+	s_client "$@" >stranger.out 2>&1
+	wait_for echo eval "tail -n +$((before + 1)) '$base/echo.log' | grep -q 'error 104'"
+	holds "stranger_${name}_no_answer" test "$(grep -c 'echo from' stranger.out)" = 0
+	holds "stranger_${name}_reason" grep -qE "refused, rule SERVER_S: $pattern" <(tail -n +$((before + 1)) "$base/echo.log")
+}
+stranger none 'check certificate: seen none, wanted one issued by "ca"'
+stranger self_made 'check issuer: seen certificate "web.example"' -cert "$pki/self.crt" -key "$pki/self.key"
+stranger other_ca 'check issuer: seen certificate "client-other" .* wanted one issued by "ca"' -cert "$pki/client-other.crt" -key "$pki/client-other.key"
+stranger expired 'check validity: seen a certificate valid from' -cert "$pki/client-old.crt" -key "$pki/client-old.key"
+stranger wrong_name 'check name: seen a certificate for log.example, wanted web.example' -cert "$pki/client-name.crt" -key "$pki/client-name.key"
+stranger server_certificate 'check purpose: ' -cert "$pki/server.crt" -key "$pki/server.key"
+stranger tls12 'check version: ' -tls1_2 -cert "$pki/client.crt" -key "$pki/client.key"
+before=$(wc -l <"$base/echo.log")
+(printf 'GET / HTTP/1.0\r\n\r\n'; sleep 1) | timeout 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; cat >&3; cat <&3" >plain.out 2>&1
+holds stranger_plain_no_answer test "$(grep -c echo plain.out)" = 0
+holds stranger_plain_reason grep -q 'check record: seen bytes 474554202f' <(tail -n +$((before + 1)) "$base/echo.log")
+s_client -cert "$pki/client.crt" -key "$pki/client.key" -verify_return_error >member.out 2>&1
+holds openssl_member_is_served grep -q 'echo from a stranger' member.out
+end_process echo
+
+# --- a protected client at strange servers ----------------------------------------------------------------------------------------------
+
+cat >dial.py <<'END'
+import socket, sys
+try:
+    c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    c.sendall(b'hello\n')
+    print('got', c.recv(1000))
+except OSError as e:
+    print('error', e.errno)
+END
+# at_server NAME PATTERN OPTION…: s_server with these options; what the client prints and logs
+at_server() {
+	local name=$1 pattern=$2
+	shift 2
+	port=$(free_port)
+	start s_server openssl s_server -quiet -accept "127.0.0.1:$port" -rev "$@"
+	wait_for s_server listening "$port"
+	shielded "$port" python3 dial.py "$port" >dial.out 2>&1
+	holds "$name" grep -qE "$pattern" dial.out
+	end_process s_server
+}
+at_server server_member "got b'olleh" -cert "$pki/server.crt" -key "$pki/server.key" -CAfile "$pki/ca.pem" -Verify 1 -verify_return_error
+at_server server_of_another_ca 'check issuer: seen certificate "server-other"' -cert "$pki/server-other.crt" -key "$pki/server-other.key"
+at_server server_of_another_ca_errno 'error 111' -cert "$pki/server-other.crt" -key "$pki/server-other.key"
+at_server server_with_another_name 'check name: seen a certificate for cache.example, wanted db.example' -cert "$pki/server-name.crt" -key "$pki/server-name.key"
+at_server server_expired 'check validity: ' -cert "$pki/server-old.crt" -key "$pki/server-old.key"
+at_server server_tls12 'check (version|alert): ' -tls1_2 -cert "$pki/server.crt" -key "$pki/server.key"
+at_server server_that_refuses_us 'error 104' -cert "$pki/server.crt" -key "$pki/server.key" -CAfile "$pki/other.pem" -Verify 1 -verify_return_error
+
+# --- the firewall -----------------------------------------------------------------------------------------------------------------------
+
+cat >wall.py <<'END'
+import errno, os, socket, sys
+def tried(what, f):
+    try:
+        f()
+        print(what, 'passes')
+    except OSError as e:
+        print(what, errno.errorcode[e.errno])
+port = int(sys.argv[1])
+def connect():
+    socket.create_connection(('127.0.0.1', port))
+def listen(p):
+    s = socket.socket()
+    s.bind(('127.0.0.1', p))
+    s.listen(1)
+tried('connect', connect)
+tried('listen', lambda: listen(0))
+tried('udp', lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+tried('unix', lambda: socket.socket(socket.AF_UNIX).connect('/nonexistent'))
+tried('pair', lambda: socket.socketpair())
+print('variables', sum(v.startswith('SCONE_NETWORK_SHIELD') for v in os.environ))
+END
+wall() { timeout -s KILL 60 env "$@" "$runtime" -- python3 wall.py "$port" >wall.out 2>wall.err; }
+port=$(free_port)
+start plain python3 -c "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', $port)); s.listen(9); time.sleep(60)"
+wait_for plain listening "$port"
+wall SCONE_NETWORK_SHIELD=protected
+holds wall_protected test "$(tr '\n' ' ' <wall.out)" = 'connect EACCES listen EACCES udp EACCES unix EACCES pair passes variables 0 '
+holds wall_says_why grep -q "connection to TCP:127.0.0.1:$port refused: seen no rule for it" wall.err
+wall SCONE_NETWORK_SHIELD=protected SCONE_NETWORK_SHIELD_UNSUPPORTED_PROTOCOLS=unprotected SCONE_NETWORK_SHIELD_CLIENT_P=unprotected \
+	SCONE_NETWORK_SHIELD_CLIENT_P_DESTINATION="TCP:localhost:$port" SCONE_NETWORK_SHIELD_CLIENT_P_DESTINATION_IP=127.0.0.1
+holds wall_with_holes test "$(tr '\n' ' ' <wall.out)" = 'connect passes listen EACCES udp passes unix EACCES pair passes variables 0 '
+wall SCONE_NETWORK_SHIELD=unprotected
+holds wall_unprotected test "$(tr '\n' ' ' <wall.out)" = 'connect passes listen passes udp passes unix ENOENT pair passes variables 0 '
+wall SCONE_NETWORK_SHIELD_SERVER_A=refuse SCONE_NETWORK_SHIELD_SERVER_A_PORT=TCP:0
+holds wrong_rule_starts_nothing test "$(cat wall.out)" = ''
+holds wrong_rule_says_why grep -q 'rule SERVER_A: _PORT is "TCP:0"; wanted TCP:PORT or unix:PATH' wall.err
+end_process plain
