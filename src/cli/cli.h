@@ -137,6 +137,7 @@ int verb_cas_default(const struct args *a);
 int verb_session_create(const struct args *a);
 int verb_session_update(const struct args *a);
 int verb_session_verify(const struct args *a);
+int verb_session_hash(const struct args *a);
 int verb_session_read(const struct args *a);
 int verb_session_list(const struct args *a);
 int verb_session_delete(const struct args *a);

@@ -82,6 +82,13 @@ static const struct verb verbs[] = {
 		"hash is '-' where it\n"
 		"depends on who uploads the file and there is no identity here.\n",
 		verb_session_verify},
+	{"session check", "FILE|-", 1, 1, false, o_verify, "The same as session verify.", NULL, verb_session_verify},
+	{"session calculate-hash", "FILE|-", 1, 1, false, o_verify, "Print the hash that a session file will have at CAS.",
+		"Where the hash depends on who uploads the file, that is this identity, or --creator.\n", verb_session_hash},
+	{"session list", "", 0, 0, false, o_remote,
+		"List the sessions that this identity may read: name, hash.", NULL, verb_session_list},
+	{"session delete", "NAME", 1, 1, false, o_remote,
+		"Delete a session with all its versions and secrets.", NULL, verb_session_delete},
 	{"session list", "", 0, 0, false, o_remote,
 		"List the sessions that this identity may read: name, hash.", NULL, verb_session_list},
 	{"session delete", "NAME", 1, 1, false, o_remote,

@@ -1,4 +1,4 @@
-/* scone session verify: everything wrong with a session file, without a CAS. */
+/* scone session check, verify, calculate-hash: everything wrong with a session file, and its hash, without a CAS. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +56,7 @@ static json_t *diagnostics(const struct diag *d)
 	return list;
 }
 
-static int print_text(
-	const struct document *doc, const struct session *s, const char *hash, const struct diag *d)
+static void print_diagnostics(const struct document *doc, const struct diag *d)
 {
 	struct buf text;
 
@@ -67,6 +66,12 @@ static int print_text(
 	buf_free(&text);
 	if (d->truncated)
 		cli_warn("more than %d entries: the rest is not shown", DIAG_MAX);
+}
+
+static int print_text(
+	const struct document *doc, const struct session *s, const char *hash, const struct diag *d)
+{
+	print_diagnostics(doc, d);
 	if (!s)
 		return CLI_INPUT;
 	if (!*hash)
@@ -74,6 +79,40 @@ static int print_text(
 			 "(`scone identity`)");
 	printf("%s %s\n", s->name, *hash ? hash : "-");
 	return cli_done();
+}
+
+int verb_session_hash(const struct args *a)
+{
+	char hash[2 * SESSION_HASH_LEN + 1] = "";
+	struct session *s = NULL;
+	struct error err = {0};
+	struct document doc;
+	struct diag d;
+	int rc = CLI_INPUT;
+
+	if (document_load(a, &doc, &err))
+		return cli_fail(a, cli_exit_code(&err), &err, NULL);
+	diag_init(&d);
+	if (session_parse((const char *)doc.text.data, doc.text.len, &s, &d)) {
+		s = NULL;
+		print_diagnostics(&doc, &d);
+		error_set(&err, ERR_INPUT, "%s is no session that has a hash", doc.file);
+	} else if (!known_hash(a, s, hash, &err) && !*hash) {
+		error_set(&err, ERR_INPUT,
+			"the hash depends on the uploader: --creator KEYHASH gives it, or make an identity "
+			"(`scone "
+			"identity`)");
+	}
+	if (!*hash)
+		rc = cli_fail(a, s ? cli_exit_code(&err) : CLI_INPUT, &err, NULL);
+	else if (a->value[OPT_JSON])
+		rc = cli_print_json(json_pack("{s:s,s:s}", "name", s->name, "hash", hash));
+	else
+		rc = printf("%s\n", hash) < 0 ? CLI_FAILED : cli_done();
+	diag_free(&d);
+	session_free(s);
+	document_free(&doc);
+	return rc;
 }
 
 int verb_session_verify(const struct args *a)

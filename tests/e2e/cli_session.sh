@@ -108,6 +108,9 @@ END
 set_all=(--set "ROOT=/srv/a b" --set "M=$zero")
 expect verify 0 '^first [0-9a-f]{64}$' -- "$bin/scone" session verify "$base/good.yml" "${set_all[@]}"
 verified=$(cut -d' ' -f2 "$out")
+expect check 0 '^first [0-9a-f]{64}$' -- "$bin/scone" session check "$base/good.yml" "${set_all[@]}"
+expect calculate_hash 0 '^[0-9a-f]{64}$' -- "$bin/scone" session calculate-hash "$base/good.yml" "${set_all[@]}"
+expect calculate_hash_unknown_creator 4 'depends on the uploader' -- env SCONE_HOME="$base/none" "$bin/scone" session calculate-hash "$base/good.yml" "${set_all[@]}"
 expect verify_warns_of_simulation 0 'good\.yml:4:[0-9]+: warning: .*simulation' -- "$bin/scone" session verify "$base/good.yml" "${set_all[@]}"
 expect verify_unknown_creator 0 '^first -$' -- env SCONE_HOME="$base/none" "$bin/scone" session verify "$base/good.yml" "${set_all[@]}"
 holds "verify makes no identity" test ! -e "$base/none"
