@@ -11,9 +11,9 @@ all: deps
 deps:
 	@scripts/deps.sh
 
-# MariaDB gets its key only after it has proved what it is.
+# MariaDB gets its key only after it has proved what it is; with TEE=tpm on a machine whose evidence is a TPM's (swtpm).
 demo: all
-	@examples/mariadb/demo.sh
+	@TEE=$(or $(TEE),sim) examples/mariadb/demo.sh
 
 # A Spark job reads a column that only attested code can read. Takes PySpark from PyPI; no part of check.
 demo-pyspark: all

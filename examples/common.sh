@@ -90,7 +90,7 @@ finish() {
 	local status=$? name
 	trap - EXIT INT TERM
 	exec >&"$stdout" # a signal may have come where output goes to a file
-	for name in "${names[@]}"; do
+	for name in "${names[@]}" tpm-machine tpm-cas; do
 		stop "$name"
 	done
 	((status == 0 && failed == 0)) || log_tails
@@ -107,9 +107,41 @@ finish() {
 unset SCONE_CAS_ADDR SCONE_LAS_ADDR SCONE_CONFIG_ID
 scone() { "$bin/scone" "$@"; }
 
+# What makes evidence for LAS and seals CAS's keys: sim, or tpm (a TPM that is swtpm). The session of a demonstration goes through hardware_session.
+tee=${TEE:-sim}
+on_machine=() on_cas=() # what a command begins with that runs on the programs' machine, on CAS's
+case $tee in
+sim) ;;
+tpm)
+	# shellcheck source=examples/tpm.sh
+	. "$(dirname "${BASH_SOURCE[0]}")/tpm.sh"
+	;;
+*) echo "demo: TEE=$tee, wanted sim or tpm" >&2; exit 2 ;;
+esac
+
+# start_las: with the driver of $tee; again if it was ended
+start_las() {
+	rm -f "$base/las.sock"
+	"${on_machine[@]}" "$bin/scone-las" --tee "$tee" --socket "$base/las.sock" --dir "$base/las" --runtime "$bin/scone-runtime" >>"$base/las.log" 2>&1 &
+	pid[las]=$!
+	wait_for las 30 "the socket of LAS" test -S "$base/las.sock"
+}
+
+# start_cas: on the address it had before, with the options in $cas_options
+cas_options=()
+start_cas() {
+	local at=127.0.0.1:0
+	[[ ! -s $base/cas.address ]] || at=$(<"$base/cas.address")
+	rm -f "$base/cas.address"
+	"${on_cas[@]}" "$bin/scone-cas" --tee "$tee" --listen "$at" --address-file "$base/cas.address" --dir "$base/cas" "${cas_options[@]}" \
+		>>"$base/cas.log" 2>&1 &
+	pid[cas]=$!
+	wait_for cas 30 "the address of CAS" test -s "$base/cas.address"
+}
+
 # start_services PROGRAM…: CAS and LAS on loopback, the client's home, CAS's key pinned; before, every PROGRAM must be there
 start_services() {
-	local program platform key cas
+	local program key cas
 
 	for program in "$bin/scone" "$bin/scone-cas" "$bin/scone-las" "$bin/scone-runtime" "$leakcheck"; do
 		[[ -x $program ]] || die "$program is not built: run make"
@@ -117,23 +149,24 @@ start_services() {
 	for program in "$@"; do
 		command -v "$program" >/dev/null || die "$program is not installed: run make deps"
 	done
-	step "CAS and LAS on loopback, in $base"
 	export SCONE_HOME=$base/home
-	# Both make their keys now. What the operators would tell by another way: CAS the key of its platform, the user the key of CAS.
-	platform=$("$bin/scone-las" --dir "$base/las" --print-platform 2>"$base/las.log") || die "LAS has no platform key"
-	key=$("$bin/scone-cas" --dir "$base/cas" --print-key 2>"$base/cas.log") || die "CAS has no key"
-	"$bin/scone-las" --socket "$base/las.sock" --dir "$base/las" --runtime "$bin/scone-runtime" >>"$base/las.log" 2>&1 &
-	pid[las]=$!
-	"$bin/scone-cas" --listen 127.0.0.1:0 --address-file "$base/cas.address" --dir "$base/cas" --sim-platform "$platform" \
-		>>"$base/cas.log" 2>&1 &
-	pid[cas]=$!
-	wait_for las 30 "the socket of LAS" test -S "$base/las.sock" || die "LAS does not start"
-	wait_for cas 30 "the address of CAS" test -s "$base/cas.address" || die "CAS does not start"
+	[[ $tee == sim ]] || start_machines
+	step "CAS and LAS on loopback, in $base"
+	# Both make their keys now. What the operators would tell by another way: CAS whose evidence counts, the user the key of CAS.
+	if [[ $tee == sim ]]; then
+		cas_options=(--sim-platform "$("$bin/scone-las" --tee sim --dir "$base/las" --print-platform 2>"$base/las.log")") || die "LAS has no platform key"
+	else
+		cas_options=(--operator "$(scone identity)") || die "there is no key of an operator"
+	fi
+	key=$("${on_cas[@]}" "$bin/scone-cas" --tee "$tee" --dir "$base/cas" --print-key 2>"$base/cas.log") || die "CAS has no key"
+	start_las || die "LAS does not start"
+	start_cas || die "CAS does not start"
 	cas=$(<"$base/cas.address")
 	say "CAS listens on $cas"
 	scone cas add demo "$cas" --key "$key" >"$base/cas-add.out" 2>&1 || { indent "$base/cas-add.out"; die "CAS is not added"; }
 	proof "CAS holds the pinned key" attest_cas
 	export SCONE_LAS_ADDR=$base/las.sock
+	[[ $tee == sim ]] || enrol_machine
 }
 attest_cas() { scone cas attest demo 2>&1 | indent; }
 

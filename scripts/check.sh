@@ -148,6 +148,7 @@ if part example; then
 		name=${s%/demo.sh}
 		[ "${name##*/}" != pyspark ] || continue # needs PyPI: make demo-pyspark
 		script "example/${name##*/}" 300 "$s"
+		[ "$s" != examples/mariadb/demo.sh ] || script "example/${name##*/}-tpm" 300 env TEE=tpm "$s"
 	done
 fi
 finish

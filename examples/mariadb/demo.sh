@@ -1,7 +1,7 @@
 #!/bin/bash
 # MariaDB gets its key only after it has proved what it is: the demonstration behind `make demo`; see README.md.
 #
-# usage: demo.sh [--keep]     SCONE_BIN: directory of the programs (default build/bin of this tree)
+# usage: demo.sh [--keep]     SCONE_BIN: directory of the programs (default build/bin of this tree). TEE=tpm: on machines with a TPM
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -43,7 +43,12 @@ create() { # create NAME FILE: the session under this name
 		--set "SERVER_MEASUREMENT=$measurement" --set "COPY_MEASUREMENT=$copy_measurement" \
 		--set "LEAKCHECK_MEASUREMENT=$leakcheck_measurement" --set "CONTROL=$control" "$2"
 }
-create mariadb-demo "$here/session.yml" >"$base/create.out" 2>&1 || { indent "$base/create.out"; die "the session is refused"; }
+session=$here/session.yml
+if [[ $tee != sim ]]; then
+	session=$base/session.yml
+	hardware_session "$here/session.yml" >"$session"
+fi
+create mariadb-demo "$session" >"$base/create.out" 2>&1 || { indent "$base/create.out"; die "the session is refused"; }
 indent "$base/create.out"
 
 user=$(id -un)
@@ -201,8 +206,16 @@ other_key=$(SCONE_HOME=$base/other scone identity) || die "no second key"
 proof "a CAS with another key than the pinned one: refused by the runtime" refused "$other_key" \
 	-- "$bin/scone" run --cas-key "$other_key" --config-id mariadb-demo/mariadbd "${server_code[@]}" -- "$server_program"
 
-step "Simulated evidence needs the session's word"
-grep -v '^security:' "$here/session.yml" >"$base/hardware.yml"
-create mariadb-demo-hardware "$base/hardware.yml" >"$base/hardware.out" 2>&1 || { indent "$base/hardware.out"; die "the session is refused"; }
-proof "a session without 'mode: simulation' is refused" refused simulat \
-	-- "$bin/scone" run --config-id mariadb-demo-hardware/mariadbd "${server_code[@]}" -- "$server_program"
+server_refused() { # SESSION PATTERN…: the server, with this session's policy
+	refused "${@:2}" -- "$bin/scone" run --config-id "$1/mariadbd" "${server_code[@]}" -- "$server_program"
+}
+
+if [[ $tee == sim ]]; then
+	step "Simulated evidence needs the session's word"
+	grep -v '^security:' "$here/session.yml" >"$base/hardware.yml"
+	create mariadb-demo-hardware "$base/hardware.yml" >"$base/hardware.out" 2>&1 || { indent "$base/hardware.out"; die "the session is refused"; }
+	proof "a session without 'mode: simulation' is refused" server_refused mariadb-demo-hardware simulat
+else
+	# shellcheck source=examples/mariadb/machine.sh
+	. "$here/machine.sh"
+fi
