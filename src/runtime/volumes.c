@@ -269,7 +269,6 @@ static void take_groups(struct vfs_caller *c)
 void volumes_refresh(struct process *p)
 {
 	struct vfs_caller *c;
-	struct rlimit limit;
 
 	if (!p->volumes)
 		return;
@@ -278,8 +277,24 @@ void volumes_refresh(struct process *p)
 	c->gid = (uint32_t)host_call1(SYS_setfsgid, -1);
 	take_groups(c);
 	c->caps = capabilities();
-	if (!host_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit))
-		c->file_size_limit = limit.rlim_cur == RLIM_INFINITY ? 0 : limit.rlim_cur;
+}
+
+void volumes_limit(struct process *p, uint64_t soft, uint64_t hard)
+{
+	p->volumes->fsize_soft = soft;
+	p->volumes->fsize_hard = hard;
+	p->volumes->caller.file_size_limit = soft == RLIM_INFINITY ? 0 : soft ? soft : 1;
+}
+
+/* What the runtime writes for a volume, and its memory files, are no files of the program. */
+static void take_limit(struct process *p)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY}, raised;
+
+	host_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit);
+	raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
+	host_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, (long)&raised, 0);
+	volumes_limit(p, limit.rlim_cur, limit.rlim_max);
 }
 
 static int user_new(struct process *p)
@@ -295,6 +310,7 @@ static int user_new(struct process *p)
 	mask = host_call1(SYS_umask, 077);
 	host_call1(SYS_umask, mask);
 	p->volumes->caller.umask = (uint32_t)mask;
+	take_limit(p);
 	p->path_rules = true;
 	return fd_init(p);
 }
@@ -549,6 +565,8 @@ int volumes_encode(const struct process *p, struct buf *out)
 		buf_put_u32be(out, (uint32_t)arena.fd);
 		buf_put_u32be(out, p->volumes->caller.slot);
 		buf_put_u8(out, (uint8_t)p->volumes->cwd_inside);
+		buf_put_u64be(out, p->volumes->fsize_soft);
+		buf_put_u64be(out, p->volumes->fsize_hard);
 	}
 	return out->failed ? -ENOMEM : 0;
 }
@@ -573,6 +591,7 @@ static int attach_mounts(struct vfs *fs)
 int volumes_decode(struct process *p, struct rd *in)
 {
 	uint32_t fd, slot;
+	uint64_t soft, hard;
 	uint8_t inside;
 	int rc;
 
@@ -583,6 +602,8 @@ int volumes_decode(struct process *p, struct rd *in)
 	fd = rd_u32be(in);
 	slot = rd_u32be(in);
 	inside = rd_u8(in);
+	soft = rd_u64be(in);
+	hard = rd_u64be(in);
 	if (in->failed || fd >= FD_TRACK_MAX)
 		return -EBADMSG;
 	first = p;
@@ -597,6 +618,7 @@ int volumes_decode(struct process *p, struct rd *in)
 	p->volumes->caller.slot = slot;
 	p->volumes->slot = slot;
 	p->volumes->cwd_inside = inside;
+	volumes_limit(p, soft, hard);
 	volumes_inherit(p, false);
 	rc = vfs_attach(&vfs_environment, region(), &p->volumes->caller);
 	return rc ? rc : attach_mounts(p->volumes->caller.fs);

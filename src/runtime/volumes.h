@@ -18,6 +18,7 @@ struct process_volumes {
 	struct vfs_caller caller;
 	uint32_t slot; /* who locks: caller.slot, but that at birth it is first */
 	uint32_t born; /* of such a child: its slot is its own by now */
+	uint64_t fsize_soft, fsize_hard; /* RLIMIT_FSIZE, which the kernel does not have */
 	uint32_t
 		cwd_inside; /* the working directory is in a volume: descriptor volumes_cwd_fd() of the slot */
 };
@@ -61,7 +62,9 @@ static inline struct vfs_caller *volumes_caller(const struct thread *t)
 	return &t->proc->volumes->caller;
 }
 
-/* User, groups, capabilities, umask or limits may have changed. */
+/* RLIMIT_FSIZE of the program, RLIM_INFINITY included. */
+void volumes_limit(struct process *p, uint64_t soft, uint64_t hard);
+/* User, groups or capabilities may have changed. */
 void volumes_refresh(struct process *p);
 /* A fresh placeholder's descriptor, or -errno. flags: of open, O_CLOEXEC counts. */
 MUST_USE long volumes_placeholder(uint32_t flags);

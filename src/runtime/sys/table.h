@@ -19,8 +19,9 @@
 #define SYS_TABLE_SIZE 451 /* Linux 6.1 knows 0 .. 450 */
 
 enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
-/* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way. */
-enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8, NET_ANY = 16, NET_WAITS = 32 };
+/* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way; VOLUME_ANY: in one with
+ * volumes. */
+enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8, NET_ANY = 16, NET_WAITS = 32, VOLUME_ANY = 64 };
 
 typedef long (*sys_handler)(struct regs *r, struct thread *t);
 
