@@ -120,6 +120,7 @@ static int do_update(const struct board_context *x, const struct proposal *p, st
 static int carry_out(const struct board_context *x, struct proposal *p, struct error *err)
 {
 	struct requester who = {.caller = p->asker};
+	char id[PROPOSAL_ID_HEX + 1];
 	uint8_t hash[SESSION_HASH_LEN];
 	int rc = 0;
 
@@ -132,7 +133,9 @@ static int carry_out(const struct board_context *x, struct proposal *p, struct e
 		if (sessions_delete(x->store, x->audit, p->subject.session, &who, x->now, true, hash, err))
 			return -1;
 		end(x, p, PROPOSAL_PASSED);
-		return 0;
+		hex_encode(p->subject.id, BOARD_ID_LEN, id);
+		return audit_write(x->audit,
+			&(struct audit_note){.event = "proposal-passed", .session = p->subject.session, .detail = id}, err);
 	case BOARD_EXPORT:
 		rc = grant_export(x, p, err);
 		break;

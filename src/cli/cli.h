@@ -85,6 +85,8 @@ enum opt {
 	OPT_SIMULATION,
 	OPT_POLICY,
 	OPT_PIN,
+	OPT_SIGNING_KEY,
+	OPT_OFFLINE,
 	OPT_COUNT,
 };
 
@@ -141,6 +143,15 @@ int verb_session_hash(const struct args *a);
 int verb_session_read(const struct args *a);
 int verb_session_list(const struct args *a);
 int verb_session_delete(const struct args *a);
+int verb_session_sign(const struct args *a);
+int verb_session_add_signature(const struct args *a);
+int verb_proposal_list(const struct args *a);
+int verb_proposal_show(const struct args *a);
+int verb_proposal_approve(const struct args *a);
+int verb_proposal_reject(const struct args *a);
+int verb_proposal_withdraw(const struct args *a);
+int verb_proposal_vote(const struct args *a);
+int verb_proposal_ask(const struct args *a);
 int verb_identity(const struct args *a);
 int verb_measure(const struct args *a);
 int verb_evidence_show(const struct args *a);

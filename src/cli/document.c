@@ -7,6 +7,7 @@
 #include "cli/docedit.h"
 #include "cli/document.h"
 #include "policy/session.h"
+#include "policy/signature.h"
 
 static int read_file(const char *operand, struct buf *out, struct error *err)
 {
@@ -84,14 +85,19 @@ int document_load(const struct args *a, struct document *ret, struct error *err)
 	struct document d = {.file = strcmp(a->operands[0], "-") ? a->operands[0] : "<stdin>"};
 	const char *name = a->value[OPT_NAME];
 
-	buf_init_secret(&d.text, SESSION_TEXT_MAX);
+	buf_init_secret(&d.text, 3 * SESSION_TEXT_MAX); /* of a signed one, as JSON */
 	if (read_file(a->operands[0], &d.text, err))
 		goto fail;
 	if (!d.text.len) {
 		error_set(err, ERR_INPUT, "%s is empty", d.file);
 		goto fail;
 	}
-	if (substitute(a, &d, err)) {
+	d.is_signed = signed_session_looks(d.text.data, d.text.len);
+	if (d.is_signed && name) {
+		error_set(err, ERR_INPUT, "%s is signed: --name would change it", d.file);
+		goto fail;
+	}
+	if (!d.is_signed && substitute(a, &d, err)) {
 		err->code = err->code == ERR_NOT_FOUND
 				    ? ERR_INPUT
 				    : err->code; /* the variable is missing, not the file */

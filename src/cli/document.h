@@ -10,6 +10,7 @@
 struct document {
 	const char *file; /* for messages: the operand, "<stdin>" for "-" */
 	struct buf text; /* secret: explicit values may be in it */
+	bool is_signed; /* a signed session (policy/signature.h): as it is in the file */
 };
 
 /* From operand 0 and --set, --use-env, --no-substitute, --name. */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "cli/cas_list.h"
 #include "cli/remote.h"
+#include "crypto/x509.h"
 
 int remote_exit_code(const struct error *err)
 {
@@ -83,7 +84,21 @@ void target_free(struct target *t)
 	memset(t, 0, sizeof(*t));
 }
 
-int remote_open(const struct args *a, struct remote *ret, struct error *err)
+static int identity_of(EVP_PKEY *key, struct identity *ret, struct error *err)
+{
+	struct identity id = {0};
+
+	if (x509_self_signed(key, "OpenSCONE board member", NULL, NULL, 1, &id.cert, err) || key_hash(key, id.hash, err)) {
+		identity_free(&id);
+		return -1;
+	}
+	EVP_PKEY_up_ref(key);
+	id.key = key;
+	*ret = id;
+	return 0;
+}
+
+static int open_as(const struct args *a, EVP_PKEY *key, struct remote *ret, struct error *err)
 {
 	struct remote r = {0};
 	int rc = target_select(a, NULL, a->value[OPT_CAS_KEY], &r.target, err);
@@ -91,7 +106,7 @@ int remote_open(const struct args *a, struct remote *ret, struct error *err)
 	if (rc)
 		return rc;
 	rc = target_require_key(&r.target, err);
-	if (!rc && identity_load(true, &r.id, err))
+	if (!rc && (key ? identity_of(key, &r.id, err) : identity_load(true, &r.id, err)))
 		rc = cli_exit_code(err);
 	if (!rc) {
 		struct http_client_options o = {.address = r.target.address,
@@ -107,6 +122,16 @@ int remote_open(const struct args *a, struct remote *ret, struct error *err)
 	else
 		*ret = r;
 	return rc;
+}
+
+int remote_open(const struct args *a, struct remote *ret, struct error *err)
+{
+	return open_as(a, NULL, ret, err);
+}
+
+int remote_open_as(const struct args *a, EVP_PKEY *key, struct remote *ret, struct error *err)
+{
+	return open_as(a, key, ret, err);
 }
 
 void remote_close(struct remote *r)

@@ -34,6 +34,8 @@ struct remote {
 
 /* Connect with this user's identity to the CAS that the options name, which must hold its key. 0, or the exit code with err. */
 MUST_USE int remote_open(const struct args *a, struct remote *ret, struct error *err);
+/* With this key and a certificate of it, instead of the user's identity; the key is borrowed for the call. */
+MUST_USE int remote_open_as(const struct args *a, EVP_PKEY *key, struct remote *ret, struct error *err);
 void remote_close(struct remote *r);
 /* One call. 0 with the JSON answer (new reference); or the exit code with err, and *ret_details (new reference or NULL) what a refused
  * document has wrong. */

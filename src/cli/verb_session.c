@@ -91,6 +91,25 @@ static int print_session(const struct args *a, const struct remote *r, json_t *j
 	return rc;
 }
 
+/* The board decides; takes j. */
+static int print_proposed(const struct args *a, const struct remote *r, json_t *j)
+{
+	const char *name = json_string_value(json_object_get(j, "name"));
+	const char *id = json_string_value(json_object_get(j, "proposal"));
+	int rc;
+
+	if (a->value[OPT_JSON]) {
+		(void)json_object_set_new(j, "cas", json_string(r->target.address));
+		return cli_print_json(j);
+	}
+	cli_warn("nothing is changed yet: the board of '%s' decides about proposal %s (`scone proposal show`)", name ? name : "-",
+		id ? id : "-");
+	printf("%s %s\n", name ? name : "-", id ? id : "-");
+	rc = cli_done();
+	json_decref(j);
+	return rc;
+}
+
 static int upload(const struct args *a, const struct remote *r, const struct document *d)
 {
 	uint8_t hash[SESSION_HASH_LEN];
@@ -99,8 +118,8 @@ static int upload(const struct args *a, const struct remote *r, const struct doc
 	const char *name;
 	int rc;
 
-	rc = remote_call(r->http, "POST", SESSIONS_PATH, "application/yaml", d->text.data, d->text.len, &j,
-		&details, &err);
+	rc = remote_call(r->http, "POST", d->is_signed ? "/v1/signed_sessions" : SESSIONS_PATH,
+		d->is_signed ? "application/json" : "application/yaml", d->text.data, d->text.len, &j, &details, &err);
 	if (rc) {
 		print_details(d->file, details);
 		rc = cli_fail(a, rc, &err, details);
@@ -114,8 +133,10 @@ static int upload(const struct args *a, const struct remote *r, const struct doc
 		json_decref(j);
 		return cli_fail(a, CLI_FAILED, &err, NULL);
 	}
-	remember(r, name, hash);
 	print_warnings(j);
+	if (json_object_get(j, "proposal"))
+		return print_proposed(a, r, j);
+	remember(r, name, hash);
 	return print_session(a, r, j);
 }
 
@@ -130,7 +151,7 @@ int verb_session_create(const struct args *a)
 	if (document_load(a, &d, &err))
 		return cli_fail(a, cli_exit_code(&err), &err, NULL);
 	/* A document that cannot be read here goes to CAS all the same: its answer names everything that is wrong. */
-	if (!docedit_get((const char *)d.text.data, d.text.len, "predecessor", &predecessor, &err) &&
+	if (!d.is_signed && !docedit_get((const char *)d.text.data, d.text.len, "predecessor", &predecessor, &err) &&
 		predecessor) {
 		error_set(&err, ERR_INPUT,
 			"%s has predecessor %.64s: `scone session update` replaces a session", d.file,
@@ -224,7 +245,7 @@ int verb_session_update(const struct args *a)
 		return cli_fail(a, cli_exit_code(&err), &err, NULL);
 	rc = remote_open(a, &r, &err);
 	if (!rc) {
-		rc = add_predecessor(a, &r, &d, &err);
+		rc = d.is_signed ? 0 : add_predecessor(a, &r, &d, &err);
 		rc = rc ? cli_fail(a, rc, &err, NULL) : upload(a, &r, &d);
 		remote_close(&r);
 	} else {
@@ -335,6 +356,8 @@ int verb_session_delete(const struct args *a)
 		rc = remote_call(r.http, "DELETE", (const char *)path.data, NULL, NULL, 0, &j, NULL, &err);
 	if (rc) {
 		rc = cli_fail(a, rc, &err, NULL);
+	} else if (json_object_get(j, "proposal")) {
+		rc = print_proposed(a, &r, json_incref(j));
 	} else {
 		remember(&r, name, NULL);
 		rc = print_session(a, &r, json_incref(j));
