@@ -65,12 +65,10 @@ void vfs_stat_fill(const struct vfs *f, uint32_t mount, const struct volume_attr
 
 int vfs_access(const struct vfs_caller *c, const struct vfs_place *p, int mode)
 {
-	int e = check_found(p);
+	int e = mode & ~(R_OK | W_OK | X_OK) ? -EINVAL : check_found(p);
 
 	if (e < 0)
 		return e;
-	if (mode & ~(R_OK | W_OK | X_OK))
-		return -EINVAL;
 	if ((mode & W_OK) && (S_ISREG(p->attr.mode) || S_ISDIR(p->attr.mode) || S_ISLNK(p->attr.mode)) &&
 		volume_is_read_only(volume_of(c->fs, p->dir.mount)))
 		return -EROFS;

@@ -260,34 +260,50 @@ static int try(const struct request *q, bool wait, uint32_t *waiter, uint32_t *r
 		rg_enter(f);
 	}
 	forget_waiter(r, q, *waiter);
+	*waiter = 0;
 	rg_leave(f);
+	return e;
+}
+
+/* Sleep until a lock goes, and see now and then whether those live that have one. */
+static int sleep_on(const struct request *q, uint32_t seq, int64_t *looked)
+{
+	struct vfs *f = q->c->fs;
+	int e = f->env.wait(f->env.ctx, &rg_vnode(f->r, q->vnode)->lock_seq, seq, WAIT_STEP);
+	int64_t t = f->env.clock(f->env.ctx);
+
+	if (e == 0 && (t - *looked >= WAIT_STEP || t < *looked)) {
+		vfs_reap(q->c);
+		*looked = t;
+	}
 	return e;
 }
 
 static int lock(const struct request *q, bool wait)
 {
 	struct vfs *f = q->c->fs;
-	struct rg_vnode *vn = rg_vnode(f->r, q->vnode);
-	int64_t looked = f->env.clock(f->env.ctx), t;
+	int64_t looked = f->env.clock(f->env.ctx);
 	uint32_t waiter = 0, seq = 0;
+	bool reaped = false;
 	int e;
 
 	for (;;) {
 		rg_enter(f);
 		e = try(q, wait, &waiter, &seq);
+		/* what is in the way may be of somebody who is dead, as his parent knows */
+		if (!reaped && (e == 1 || e == -EAGAIN || e == -EDEADLK) && vfs_reap(q->c) > 0) {
+			reaped = true;
+			continue;
+		}
+		reaped = true;
 		if (e <= 0)
 			return e;
-		e = f->env.wait(f->env.ctx, &vn->lock_seq, seq, WAIT_STEP);
+		e = sleep_on(q, seq, &looked);
 		if (e < 0) {
 			rg_enter(f);
 			forget_waiter(f->r, q, waiter);
 			rg_leave(f);
 			return e;
-		}
-		t = f->env.clock(f->env.ctx);
-		if (t - looked >= WAIT_STEP || t < looked) {
-			vfs_reap(q->c);
-			looked = t;
 		}
 	}
 }
@@ -397,6 +413,13 @@ int vfs_getlk(const struct vfs_caller *c, int fd, enum vfs_lock_owner owner, str
 		return e;
 	rg_enter(c->fs);
 	i = conflict(r, &q);
+	if (i != 0) {
+		/* is it of somebody who is dead? */
+		rg_leave(c->fs);
+		vfs_reap(c);
+		rg_enter(c->fs);
+		i = conflict(r, &q);
+	}
 	if (i == 0) {
 		l->l_type = F_UNLCK;
 	} else {

@@ -277,6 +277,9 @@ static bool reap_slot(const struct vfs_caller *c, uint32_t slot)
 	struct rg_slot *s = &r->slot[slot];
 	bool mine;
 
+	/* most live, and need not be looked at twice */
+	if (__atomic_load_n(&s->state, __ATOMIC_RELAXED) == RG_LIVE && c->fs->env.alive(c->fs->env.ctx, slot))
+		return false;
 	rg_enter(c->fs);
 	mine = abandoned(c->fs, slot);
 	if (mine) {
@@ -329,6 +332,12 @@ void vfs_fork_cancel(const struct vfs_caller *c, uint32_t slot)
 
 void vfs_exec_done(const struct vfs_caller *c)
 {
+	uint32_t *inc = &c->fs->r->slot[c->slot].inc;
+
+	/* whoever a thread of before was cleaning up after is left to others */
+	rg_enter(c->fs);
+	rg_set(c->fs->r, inc, *inc + 1);
+	rg_leave(c->fs);
 	clear_waiters(c->fs, c->slot);
 	clear_cells(c->fs, c->slot);
 	drop_maps(c, c->slot);
