@@ -266,8 +266,11 @@ static void test_tmpfile(void **state)
 	assert_int_equal(vfs_close(&w.c, 5), 0);
 	assert_int_equal(w_stat(&w.c, V "/t/named", &a), 0);
 	assert_int_equal(a.size, 3);
-	assert_int_equal(w_open(&w.c, V "/t", O_TMPFILE | O_RDWR, 0600, 5), 0);
+	assert_int_equal(w_open(&w.c, V "/t", O_TMPFILE | O_RDWR | O_EXCL, 0600, 5), 0);
 	assert_int_equal(vfs_fstat(&w.c, 5, &a, &m), 0);
+	assert_int_equal(vfs_fd_place(&w.c, 5, p), 0);
+	assert_int_equal(world_walk(&w.c, V "/t/never", VFS_NAME, q), 0);
+	assert_int_equal(vfs_link(&w.c, p, q), -ENOENT);
 	assert_int_equal(vfs_close(&w.c, 5), 0);
 	assert_int_equal(volume_getattr(vfs_mount_volume(w.c.fs, 0), a.ino, &a), -ENOENT);
 }

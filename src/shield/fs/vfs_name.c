@@ -153,7 +153,9 @@ int vfs_link(const struct vfs_caller *c, const struct vfs_place *from, const str
 	e = hold_node(c, &n, from->attr.mode & S_IFMT, &cell, &vnode);
 	if (e < 0)
 		return e;
-	e = volume_link(volume_at(c, to), n.ino, to->dir.ino, to->name, to->name_len);
+	e = rg_vnode(c->fs->r, vnode)->never_linked
+		    ? -ENOENT
+		    : volume_link(volume_at(c, to), n.ino, to->dir.ino, to->name, to->name_len);
 	hold_drop(c, cell);
 	return e;
 }

@@ -174,6 +174,7 @@ static int open_unnamed(struct opening *o)
 		atomic_store(&cell->what, 0);
 		return e;
 	}
+	rg_vnode(r, v)->never_linked = (o->flags & O_EXCL) != 0;
 	rg_save(r, (const void *)&cell->what, sizeof(cell->what));
 	atomic_store(&cell->what, RG_CELL_VNODE | v);
 	o->attr = r->pending_attr;

@@ -93,6 +93,7 @@ struct rg_vnode {
 	_Atomic uint32_t map_dirty; /* its pages may differ from the volume's content */
 	uint32_t map_refs; /* mappings, of all processes */
 	_Atomic uint32_t atime_due; /* the next read sets atime */
+	uint32_t never_linked; /* made without a name, and is to get none */
 	_Atomic uint32_t privileged; /* may have set-id bits, or capabilities: the next write looks */
 	struct volume_lock lock; /* writers */
 };
