@@ -29,8 +29,8 @@ static const struct key_rule attestation_keys[] = {
 	{"must_be_sgx_local", KEY_OK, 11},
 	{"trusted_scone_qe_pubkeys", KEY_OK, 0},
 	{"url", KEY_OK, 7},
-	{"certificates", KEY_UNSUPPORTED, 7},
-	{"min_rsa_signing_key_size", KEY_UNSUPPORTED, 7},
+	{"certificates", KEY_OK, 7},
+	{"min_rsa_signing_key_size", KEY_OK, 7},
 	{"one_time_password_shared_secret", KEY_OK, 8},
 	{NULL, KEY_OK, 0},
 };
@@ -38,7 +38,8 @@ static const struct key_rule attestation_keys[] = {
 /* Those that this version can meet come first, in the order of attest_tolerance_name. */
 static const char *const tolerances[] = {"debug-mode", "hyperthreading", "insecure-igpu", "aepic-leak",
 	"software-hardening-needed", "insecure-configuration", "outdated-tcb", "maa-managed-tcb",
-	"local-attestation-trust-cas-tcb", NULL};
+	"local-attestation-trust-cas-tcb", "debug", NULL};
+#define TOLERATE_WORD_DEBUG 9
 
 const char *attest_tolerance_name(unsigned int bit)
 {
@@ -52,8 +53,14 @@ static void read_tolerate(struct parse *p, const struct ynode *n)
 	for (size_t i = 0; i < n->count; i++) {
 		int word = want_word(p, n->items[i], tolerances);
 
+		if (word == TOLERATE_WORD_DEBUG) {
+			ynode_diag(p->d, n->items[i], "W-DEPRECATED", "write debug-mode");
+			word = 0;
+		}
 		if (word >= ATTEST_TOLERANCES)
-			unsupported(p, n->items[i], tolerances[word]);
+			ynode_diag(p->d, n->items[i], "W-IGNORED",
+				"%s permits what is never asked for here: it has no effect",
+				tolerances[word]);
 		else if (word >= 0)
 			p->s->tolerate |= 1u << word;
 	}
@@ -129,6 +136,17 @@ static void only_default_bool(struct parse *p, const struct ynode *map, const ch
 		unsupported(p, n, key);
 }
 
+/* What is only for mode maa, which is refused. */
+static void warn_of_maa(struct parse *p, const struct ynode *map)
+{
+	static const char *const keys[] = {"certificates", "min_rsa_signing_key_size", NULL};
+
+	for (size_t i = 0; keys[i]; i++)
+		if (ynode_get(map, keys[i]))
+			ynode_diag_key(p->d, ynode_get(map, keys[i]), "W-IGNORED",
+				"%s is for mode maa: it has no effect", keys[i]);
+}
+
 static void read_mode(struct parse *p, const struct ynode *n)
 {
 	int mode;
@@ -197,6 +215,7 @@ static void read_block(struct parse *p, const struct ynode *n)
 	read_otp(p, ynode_get(a, "one_time_password_shared_secret"), &p->s->otp);
 	only_default_list(p, a, "trusted_scone_qe_pubkeys");
 	only_default_bool(p, a, "must_be_sgx_local");
+	warn_of_maa(p, a);
 	url = ynode_get(a, "url");
 	if (url && !ynode_null(url))
 		unsupported(p, url, "url");

@@ -447,8 +447,6 @@ static const struct case_row unsupported[] = {
 	{SECURITY("{service_access_token: x}"), "E-UNSUPPORTED", "security.service_access_token", 3, 12,
 		NULL},
 	{SECURITY("{attestation: {mode: maa}}"), "E-UNSUPPORTED", "security.attestation.mode", 3, 32, "maa"},
-	{SECURITY("{attestation: {tolerate: [maa-managed-tcb]}}"), "E-UNSUPPORTED",
-		"security.attestation.tolerate[0]", 3, 37, "maa-managed-tcb"},
 	{SECURITY("{attestation: {must_be_sgx_local: true}}"), "E-UNSUPPORTED",
 		"security.attestation.must_be_sgx_local", 3, 26, NULL},
 };
@@ -465,6 +463,10 @@ static void warns(void **state)
 	} rows[] = {
 		{SECURITY("{attestation: {mode: simulation}}"), "W-MODE"},
 		{SECURITY("{attestation: {tolerate: [debug-mode]}}"), "W-DEBUG"},
+		{SECURITY("{attestation: {tolerate: [maa-managed-tcb]}}"), "W-IGNORED"},
+		{SECURITY("{attestation: {tolerate: [local-attestation-trust-cas-tcb]}}"), "W-IGNORED"},
+		{SECURITY("{attestation: {certificates: [x]}}"), "W-IGNORED"},
+		{SECURITY("{attestation: {min_rsa_signing_key_size: 2048}}"), "W-IGNORED"},
 		{SECURITY("{attestation: {ignore_advisories: \"*\"}}"), "W-ADVISORY"},
 		{SECURITY("{attestation: {mode: none}}"), "W-MODE"},
 		{SECRETS("[{name: a, kind: ascii, size: 3, value: x}]"), "W-IGNORED"},
