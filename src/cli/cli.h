@@ -87,6 +87,8 @@ enum opt {
 	OPT_PIN,
 	OPT_SIGNING_KEY,
 	OPT_OFFLINE,
+	OPT_NETWORK_RULES,
+	OPT_LISTENS,
 	OPT_COUNT,
 };
 
@@ -154,6 +156,7 @@ int verb_proposal_vote(const struct args *a);
 int verb_proposal_ask(const struct args *a);
 int verb_identity(const struct args *a);
 int verb_measure(const struct args *a);
+int verb_net_explain(const struct args *a);
 int verb_evidence_show(const struct args *a);
 int verb_evidence_verify(const struct args *a);
 int verb_tee_probe(const struct args *a);

@@ -27,7 +27,8 @@ static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSO
 static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
 static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_LAS, OPT_VOLUME,
-	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_END};
+	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_NETWORK_RULES, OPT_END};
+static const enum opt o_net[] = {OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};
 
 #define EVIDENCE_OPTIONS                                                                                     \
 	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA, OPT_NO_CRL
@@ -192,6 +193,10 @@ static const struct verb verbs[] = {
 		"opened with the key of --volume-key-file; both are made if they are not there "
 		"(docs/volumes.md).\n",
 		verb_run},
+	{"net explain", "PLACE", 1, 1, false, o_net, "What the network shield does with a connection.",
+		"PLACE is TCP:ADDRESS:PORT or unix:PATH. The rules are those of a service (--config-id), of a file "
+		"(--network-rules),\nor of this environment.\n",
+		verb_net_explain},
 	{"volume create", "VOLUME", 1, 1, false, o_volume_create, "Make an empty encrypted volume.",
 		"VOLUME is a directory, which is made if it is not there, or a file or block device. The key "
 		"file is made, too, with\n"

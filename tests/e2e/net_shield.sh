@@ -317,3 +317,30 @@ wall SCONE_NETWORK_SHIELD_SERVER_A=refuse SCONE_NETWORK_SHIELD_SERVER_A_PORT=TCP
 holds wrong_rule_starts_nothing test "$(cat wall.out)" = ''
 holds wrong_rule_says_why grep -q 'rule SERVER_A: _PORT is "TCP:0"; wanted TCP:PORT or unix:PATH' wall.err
 end_process plain
+
+# --- the command line -------------------------------------------------------------------------------------------------------------------
+
+port=$(free_port)
+{
+	echo '# a server'
+	echo "SCONE_NETWORK_SHIELD=protected"
+	echo "SCONE_NETWORK_SHIELD_SERVER_S=protected"
+	echo "SCONE_NETWORK_SHIELD_SERVER_S_PORT=TCP:$port"
+	echo "SCONE_NETWORK_SHIELD_SERVER_S_IDENTITY=$(<"$pki/server.pem")"
+	echo
+	echo '# and its client'
+	echo "SCONE_NETWORK_SHIELD_CLIENT_C=protected"
+	echo "SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION=TCP:db.example:$port"
+	echo "SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION_IP=*"
+	echo "SCONE_NETWORK_SHIELD_CLIENT_C_IDENTITY=$(<"$pki/client.pem")"
+} >rules
+expect explain_client 0 'rule CLIENT_C: TLS 1.3; the server needs a certificate .*, with the name db.example' -- scone net explain --network-rules rules "TCP:10.0.0.1:$port"
+expect explain_server 0 'rule SERVER_S: TLS 1.3; the client needs a certificate' -- scone net explain --listens --network-rules rules "TCP:0.0.0.0:$port"
+expect explain_unlisted 0 'no rule names it, .* it is refused \(EACCES\)' -- scone net explain --network-rules rules TCP:10.0.0.1:1
+expect explain_no_place 2 'wanted TCP:ADDRESS:PORT or unix:PATH' -- scone net explain localhost
+expect explain_bad_file 4 'line 1 is no variable' -- scone net explain --network-rules "$pki/ca.pem" TCP:10.0.0.1:1
+export SCONE_RUNTIME=$runtime
+start echo scone run --network-rules rules -- python3 echo.py "$port"
+wait_for echo listening "$port"
+expect run_with_rules 0 "got b'echo hello" -- scone run --network-rules rules -- python3 dial.py "$port"
+end_process echo

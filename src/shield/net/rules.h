@@ -58,6 +58,11 @@ struct net_rules {
 
 /* Is this (NAME=VALUE) one of the variables above? */
 bool net_rules_owns(const char *variable);
+/* The variables in a text of lines NAME=VALUE, as an environment holds them. A value goes on to the next line that begins with the prefix, so that PEM
+ * needs no quoting; lines of '#' and empty lines before the first variable, and between values that end with a line of PEM, are left out. The caller
+ * frees with net_rules_lines_free. ERR_INPUT names the line. */
+MUST_USE int net_rules_lines(const char *text, size_t n, char ***ret, struct error *err);
+void net_rules_lines_free(char **env); /* wipes; NULL is fine */
 /* env: NAME=VALUE, NULL-terminated; others are left alone. ERR_INPUT and ERR_CONFLICT name variable, value seen and values wanted. On failure *ret is
  * empty. The caller frees. */
 MUST_USE int net_rules_parse(char *const *env, struct net_rules *ret, struct error *err);
