@@ -33,6 +33,32 @@ static const struct fuzz_seed documents[] = {
 		       "e}}]\nboard: {members: []}\n"),
 	FUZZ_SEED("version: 0.3.5\nname: a\nservices: [{name: s, mrenclaves: [" HEX64
 		  "], command: ['@@2', \"x\\0\"]}]\n"),
+	FUZZ_SEED(HEAD
+		"volumes: [{name: a}, {name: b, fspf_key: " HEX64
+		", fspf_tag: 00112233445566778899aabbccddeeff},\n"
+		" {name: c, export: [{session: ./x}, {to: {session: y}, update_policy: ephemeral, "
+		"volume_alias: z}, /session=q]},\n"
+		" {name: d, import: {session: ../s, volume: v}}, {name: e, fspf_key: $$SCONE::k$$, fspf_tag: "
+		"00112233445566778899aabbccddeeff}]\nsecrets: [{name: k, kind: binary, size: 32}]\n"
+		"images: [{name: i, volumes: [{name: a, path: /a, update_policy: strict}, {name: d, path: "
+		"/d}]}]\n"),
+	FUZZ_SEED(HEAD "secrets:\n- {name: f, kind: config-fragment, value: [{mrenclave: [" HEX64
+		       ", $$SCONE::t$$]}]}\n"
+		       "- {name: t, kind: ascii, value: " HEX64
+		       "}\n- {name: g, import: {session: x, secret: g}}\n"
+		       "- {name: k, kind: private-key, key_type: P-384}\n- {name: p, kind: pgp-key}\n"
+		       "- {name: j, kind: jwt, signer: k, alg: ES384, validity: {for: 1h}, payload: {a: b, "
+		       "c: $$SCONE::self::software_identity$$}}\n"
+		       "security: {singleton_enclaves: true, attestation: {one_time_password_shared_secret: "
+		       "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ}}\n"
+		       "services: [{name: s, pwd: /, platforms: [$$SCONE::g$$], attestation: [$$SCONE::f$$, "
+		       "{signer: $$SCONE::g$$}, "
+		       "{mrenclave: $$SCONE::t$$}]}]\n"),
+	FUZZ_SEED("name: a:b\ndigest: x\nservices: [{name: s, mrenclaves: [" HEX64
+		  "], tags: [t]}]\nimages: [{name: i, mrenclaves: []}]\n"),
+	FUZZ_SEED("version: 0.2\nname: a\nsecrets: [{name: c, kind: session-ca}, {name: w, kind: x509}, "
+		  "{name: s, kind: ascii, export: [b, \"c:" HEX64
+		  "\"]}, {name: i, kind: ascii, import: d}]\nvolumes: [{name: v, import: d}]\n"),
 };
 
 static const char *const yaml_words[] = {"&a ", "*a", "!cas ", "!!str ", "<<: ", "? ", "---\n", "...\n", "- ",
@@ -40,7 +66,9 @@ static const char *const yaml_words[] = {"&a ", "*a", "!cas ", "!!str ", "<<: ",
 	"\xef\xbb\xbf", "\xc2\x85", "\n  ", "version: \"0.3\"\n", "services: ", "attestation: ",
 	"mrenclave: ", "secrets: ", "images: ", "access_policy: ", "$$SCONE::", "$$SCONECAS:", "$$", "$X",
 	"${X}", "\\$X", "@@1", "ANY", "NONE", "CREATOR", "kind: binary", "alphabet: hex",
-	"value: ", "size: 99999999999", NULL};
+	"value: ", "size: 99999999999", "kind: config-fragment",
+	"volumes: ", "fspf_key: ", "update_policy: strict", "export: ", "import: ", "$$SCONE::f$$",
+	"version: \"0.2\"\n", "namespace_hash: ", NULL};
 
 /* Valid UTF-8 without controls, whatever the document held: it goes into JSON and to terminals. */
 static void check_printable(const char *s)
@@ -79,9 +107,11 @@ static void check_session(const struct session *s)
 	for (size_t i = 0; i < s->service_count; i++) {
 		const struct service *v = &s->services[i];
 		fuzz_check(v->name && v->pwd && v->pwd[0] && session_service(s, v->name) == v);
-		fuzz_check(s->mode == MODE_NONE || v->attestation_count > 0);
+		fuzz_check(s->mode == MODE_NONE || s->security_open || v->attestation_count > 0);
 		for (size_t k = 0; k < v->attestation_count; k++)
-			fuzz_check(v->attestation[k].mrenclave_count > 0);
+			fuzz_check(v->attestation[k].open || v->attestation[k].mrenclave_count > 0 ||
+				   v->attestation[k].has_signer);
+		fuzz_check(v->otp.len == 0 || v->otp.len >= 16);
 		for (size_t k = 0; k < v->argc; k++)
 			fuzz_check((v->argv[k].text != NULL) != (v->argv[k].host != 0));
 		for (size_t k = 0; k < v->envc; k++)
@@ -93,9 +123,19 @@ static void check_session(const struct session *s)
 		fuzz_check(x->name && session_secret(s, x->name, strlen(x->name)) == x && x->size >= 1 &&
 			   x->size <= 65536);
 	}
+	for (size_t i = 0; i < s->volume_count; i++) {
+		const struct volume_spec *v = &s->volumes[i];
+		fuzz_check(v->name && session_volume(s, v->name) == v &&
+			   (!v->imported || (v->import.session && v->import.item)));
+		for (size_t k = 0; k < v->export_count; k++)
+			fuzz_check(v->exports[k].to.session && !v->exports[k].to.below);
+		fuzz_check(!v->key_secret || session_secret(s, v->key_secret, strlen(v->key_secret)));
+	}
 	for (size_t i = 0; i < s->image_count; i++) {
 		const struct image *im = &s->images[i];
 		fuzz_check(im->name && session_image(s, im->name) == im);
+		for (size_t k = 0; k < im->volume_count; k++)
+			fuzz_check(session_volume(s, im->volumes[k].name) && im->volumes[k].path[0] == '/');
 		for (size_t k = 0; k < im->file_count; k++)
 			fuzz_check(im->files[k].path && im->files[k].path[0] == '/' &&
 				   im->files[k].mode <= 0777 &&
@@ -156,6 +196,33 @@ static void check_templates(struct session *s)
 	}
 }
 
+/* A value that is any structure, for every secret that the document does not hold. */
+static bool lookup_structure(void *arg, const char *name, size_t len, struct template_value *ret)
+{
+	static const char value[] = "[{\"mrenclave\":[\"" HEX64 "\"]},{\"attestation\":null}]";
+
+	(void)arg;
+	(void)len;
+	*ret = (struct template_value){name[0] & 1 ? "config-fragment" : "ascii", value, sizeof value - 1};
+	return true;
+}
+
+/* With values, it is refused with a reason or whole. */
+static void check_bound(const uint8_t *p, size_t n)
+{
+	struct session *s = NULL;
+	struct diag d;
+
+	diag_init(&d);
+	if (session_parse_bound((const char *)p, n, lookup_structure, NULL, &s, &d))
+		fuzz_check(d.errors > 0 && s == NULL);
+	else
+		check_session(s);
+	check_diag(&d);
+	session_free(s);
+	diag_free(&d);
+}
+
 static void run_document(const uint8_t *p, size_t n)
 {
 	static const uint8_t creator[32] = {1};
@@ -177,6 +244,8 @@ static void run_document(const uint8_t *p, size_t n)
 		fuzz_check(session_parse((const char *)p, n, &s2, &d) == 0);
 		fuzz_check(session_hash(s2, creator, again, &err) == 0 && memcmp(hash, again, 32) == 0);
 		session_free(s2);
+		if (s->templated)
+			check_bound(p, n);
 		session_free(s);
 	}
 	check_diag(&d);

@@ -119,19 +119,71 @@ static void run_attest_request(const uint8_t *p, size_t n)
 	buf_free(&b);
 }
 
+#define HEX32_SEED "00112233445566778899aabbccddeeff"
+
+static const struct fuzz_seed volume_messages[] = {
+	FUZZ_SEED("{\"grant\":\"Zw==\",\"place\":\"" HEX32_SEED HEX32_SEED "\"}"),
+	FUZZ_SEED("{\"number\":1,\"least\":0,\"term\":30,\"version\":{\"generation\":7,\"tag\":\"" HEX32_SEED
+		  "\"},\"initial_tag\":null}"),
+	FUZZ_SEED(
+		"{\"number\":1,\"least\":0,\"term\":30,\"version\":null,\"initial_tag\":\"" HEX32_SEED "\"}"),
+	FUZZ_SEED("{\"grant\":\"Zw==\",\"number\":2,\"generation\":9223372036854775807,\"tag\":\"" HEX32_SEED
+		  "\"}"),
+	FUZZ_SEED("{\"term\":30}"),
+};
+
+/* What is read is written again as the same. */
+static void run_volume_message(const uint8_t *p, size_t n)
+{
+	struct volume_open_request open;
+	struct volume_update_request update, again;
+	struct volume_lease lease, lease2 = {0};
+	uint32_t term;
+	struct buf b;
+
+	buf_init(&b, CONFIG_MAX);
+	if (volume_open_decode(p, n, &open, NULL) == 0) {
+		fuzz_check(volume_open_encode(&open, &b, NULL) == 0);
+		buf_free(&open.grant);
+	}
+	buf_reset(&b);
+	if (volume_lease_decode(p, n, &lease, NULL) == 0) {
+		fuzz_check(volume_lease_encode(&lease, &b, NULL) == 0);
+		fuzz_check(volume_lease_decode(b.data, b.len, &lease2, NULL) == 0 &&
+			   lease.number == lease2.number && lease.has_version == lease2.has_version &&
+			   lease.version.generation == lease2.version.generation);
+	}
+	buf_reset(&b);
+	if (volume_update_decode(p, n, &update, NULL) == 0) {
+		fuzz_check(volume_update_encode(&update, &b, NULL) == 0);
+		fuzz_check(volume_update_decode(b.data, b.len, &again, NULL) == 0 &&
+			   again.number == update.number &&
+			   again.version.generation == update.version.generation);
+		buf_free(&again.grant);
+		buf_free(&update.grant);
+	}
+	(void)!volume_term_decode(p, n, &term, NULL);
+	buf_free(&b);
+}
+
 static const struct fuzz_seed configs[] = {
 	FUZZ_SEED("{\"session\":\"s\",\"service\":\"v\",\"mode\":\"simulation\",\"pwd\":null,\"argv\":[],"
 		  "\"env\":[],\"files\":[],"
-		  "\"secrets\":[],\"code\":{\"unmeasured\":false,\"generated\":false},\"warnings\":[]}"),
-	FUZZ_SEED("{\"session\":\"ns/s\",\"service\":\"db\",\"mode\":\"hardware\",\"pwd\":\"/"
-		  "srv\",\"argv\":[{\"value\":\"YQ==\"},{\"host\":1}],"
-		  "\"env\":[{\"name\":\"A\",\"value\":\"YmM=\"},{\"name\":\"B\",\"host\":true}],\"files\":[{"
-		  "\"path\":\"/etc/k\",\"content\":null,"
-		  "\"mode\":448},{\"path\":\"/etc/"
-		  "l\",\"content\":\"AAEC\",\"mode\":256}],\"secrets\":[{\"name\":\"K\",\"kind\":\"ascii\","
-		  "\"value\":\"c2VjcmV0\"},{\"name\":\"L\",\"kind\":\"binary\",\"value\":\"\"}],\"code\":{"
-		  "\"unmeasured\":true,\"generated\":true},\"warnings\":"
-		  "[\"w\"]}"),
+		  "\"secrets\":[],\"volumes\":[],\"code\":{\"unmeasured\":false,\"generated\":false},"
+		  "\"warnings\":[]}"),
+	FUZZ_SEED(
+		"{\"session\":\"ns/s\",\"service\":\"db\",\"mode\":\"hardware\",\"pwd\":\"/"
+		"srv\",\"argv\":[{\"value\":\"YQ==\"},{\"host\":1}],"
+		"\"env\":[{\"name\":\"A\",\"value\":\"YmM=\"},{\"name\":\"B\",\"host\":true}],\"files\":[{"
+		"\"path\":\"/etc/k\",\"content\":null,"
+		"\"mode\":448},{\"path\":\"/etc/"
+		"l\",\"content\":\"AAEC\",\"mode\":256}],\"secrets\":[{\"name\":\"K\",\"kind\":\"ascii\","
+		"\"value\":\"c2VjcmV0\"},{\"name\":\"L\",\"kind\":\"binary\",\"value\":\"\"}],\"volumes\":[{"
+		"\"name\":\"v\",\"path\":\"/v\",\"policy\":\"strict\",\"id\":\"" HEX32_SEED
+		"\",\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"grant\":\"Zw==\",\"version\":{"
+		"\"generation\":1,\"tag\":\"" HEX32_SEED "\"},\"initial_tag\":null}],\"code\":{"
+		"\"unmeasured\":true,\"generated\":true},\"warnings\":"
+		"[\"w\"]}"),
 };
 
 static void run_config(const uint8_t *p, size_t n)
@@ -318,6 +370,7 @@ int main(int argc, char **argv)
 		TARGET("LAS request", run_las_request, las_requests, json_words),
 		TARGET("LAS answer", run_las_answer, las_answers, json_words),
 		TARGET("attest request", run_attest_request, attest_requests, json_words),
+		TARGET("volume message", run_volume_message, volume_messages, json_words),
 		TARGET("configuration", run_config, configs, json_words),
 		TARGET("HTTP head", run_head, heads, head_words),
 		TARGET("HTTP error body", run_error_body, error_bodies, json_words),
