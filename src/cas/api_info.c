@@ -37,12 +37,13 @@ void api_info_health(struct cas *c, const struct http_request *q, struct http_re
 static int read_nonce(const char *query, uint8_t ret[CAS_EVIDENCE_NONCE_LEN], struct error *err)
 {
 	static const char key[] = "nonce=";
+	const size_t n = strlen(query), at = sizeof(key) - 1;
 
-	if (!strncmp(query, key, strlen(key)) &&
-		!hex_decode(query + strlen(key), strlen(query + strlen(key)), ret, CAS_EVIDENCE_NONCE_LEN))
+	if (n > at && !strncmp(query, key, at) &&
+		!hex_decode(query + at, n - at, ret, CAS_EVIDENCE_NONCE_LEN))
 		return 0;
-	return error_set(err, ERR_INPUT, "query of %zu characters: wanted nonce= and %d hex digits",
-		strlen(query), 2 * CAS_EVIDENCE_NONCE_LEN);
+	return error_set(err, ERR_INPUT, "query of %zu characters: wanted nonce= and %d hex digits", n,
+		2 * CAS_EVIDENCE_NONCE_LEN);
 }
 
 void api_info_evidence(struct cas *c, const struct http_request *q, struct http_reply *r)

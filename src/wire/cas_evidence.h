@@ -18,7 +18,7 @@
 
 #define CAS_EVIDENCE_PATH "/v1/cas/evidence" /* GET; ?nonce=HEX64 for evidence made now, over that nonce */
 #define CAS_EVIDENCE_NONCE_LEN 32
-#define CAS_EVIDENCE_KEPT 300 /* seconds for which CAS gives the same evidence to those who send no nonce */
+#define CAS_EVIDENCE_KEPT 240 /* seconds for which CAS gives the same evidence to those who send no nonce */
 #define CAS_EVIDENCE_MAX_AGE 900 /* default of max_age */
 
 /* The answer: {"issued_at":SECONDS,"nonce":HEX64|null,"evidence":BASE64} */

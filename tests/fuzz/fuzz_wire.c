@@ -5,8 +5,10 @@
 #include "crypto/key.h"
 #include "fuzz.h"
 #include "wire/attest.h"
+#include "wire/cas_evidence.h"
 #include "wire/http_client.h"
 #include "wire/http_head.h"
+#include "wire/tpm_enrol.h"
 
 static const char hex64[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 #define HEX64 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -163,6 +165,81 @@ static void run_volume_message(const uint8_t *p, size_t n)
 		buf_free(&update.grant);
 	}
 	(void)!volume_term_decode(p, n, &term, NULL);
+	buf_free(&b);
+}
+
+static const struct fuzz_seed cas_evidences[] = {
+	FUZZ_SEED("{\"issued_at\":1800000000,\"nonce\":\"" HEX64 "\",\"evidence\":\"U0NPTkVTSU0=\"}"),
+	FUZZ_SEED("{\"issued_at\":0,\"nonce\":null,\"evidence\":\"\"}"),
+};
+
+static void run_cas_evidence(const uint8_t *p, size_t n)
+{
+	struct cas_evidence e, again;
+	struct buf b;
+
+	cas_evidence_init(&e);
+	cas_evidence_init(&again);
+	buf_init(&b, HTTP_BODY_MAX);
+	if (cas_evidence_decode(p, n, &e, NULL) == 0) {
+		fuzz_check(cas_evidence_encode(&e, &b, NULL) == 0);
+		fuzz_check(cas_evidence_decode(b.data, b.len, &again, NULL) == 0);
+		fuzz_check(e.issued_at == again.issued_at && e.evidence.len == again.evidence.len &&
+			   memcmp(e.nonce, again.nonce, sizeof(e.nonce)) == 0);
+	}
+	cas_evidence_free(&e);
+	cas_evidence_free(&again);
+	buf_free(&b);
+}
+
+static const struct fuzz_seed cas_policies[] = {
+	FUZZ_SEED(
+		"{\"measurement\":[\"" HEX64 "\"],\"tee\":[\"tpm\"],\"launch\":[\"" HEX64
+		"\"],\"pcrs\":{\"7\":[\"" HEX64 "\"]},\"platform\":[\"" HEX64
+		"\"],\"roots\":{\"tdx\":[\"" HEX64 "\"]},\"tolerate\":[\"debug-mode\"],\"ignore_advisories\":"
+						   "[\"A\"],\"max_age\":9,\"simulation\":true}"),
+};
+
+static void run_cas_policy(const uint8_t *p, size_t n)
+{
+	struct cas_policy *policy = NULL;
+
+	if (cas_policy_parse(p, n, &policy, NULL) == 0)
+		fuzz_check(policy->measurement_count > 0 &&
+			   policy->measurement_count <= CAS_POLICY_LIST_MAX &&
+			   policy->root_count <= 2 * CAS_POLICY_LIST_MAX);
+	free(policy);
+}
+
+static const struct fuzz_seed enrolments[] = {
+	FUZZ_SEED("{\"name\":\"box\",\"ek\":\"AAEC\",\"ak\":\"AAEC\",\"certificates\":\"\",\"pcrs\":128}"),
+	FUZZ_SEED("{\"id\":\"" HEX64 "\",\"id_object\":\"AAEC\",\"secret\":\"AAEC\"}"),
+	FUZZ_SEED("{\"id\":\"" HEX64 "\",\"credential\":\"AAEC\",\"evidence\":\"U0NPTkVFVkI=\"}"),
+};
+
+static void run_enrolment(const uint8_t *p, size_t n)
+{
+	struct tpm_enrol_request q;
+	struct tpm_enrol_challenge c;
+	struct tpm_enrol_proof r;
+	struct buf b;
+
+	tpm_enrol_request_init(&q);
+	tpm_enrol_challenge_init(&c);
+	tpm_enrol_proof_init(&r);
+	buf_init(&b, TPM_ENROL_BODY_MAX);
+	if (tpm_enrol_request_decode(p, n, &q, NULL) == 0)
+		fuzz_check(tpm_enrol_request_encode(&q, &b, NULL) == 0 &&
+			   tpm_enrol_name_check(q.name, NULL) == 0 && q.pcrs >> TPM_ENROL_PCRS == 0);
+	buf_reset(&b);
+	if (tpm_enrol_challenge_decode(p, n, &c, NULL) == 0)
+		fuzz_check(tpm_enrol_challenge_encode(&c, &b, NULL) == 0);
+	buf_reset(&b);
+	if (tpm_enrol_proof_decode(p, n, &r, NULL) == 0)
+		fuzz_check(tpm_enrol_proof_encode(&r, &b, NULL) == 0);
+	tpm_enrol_request_free(&q);
+	tpm_enrol_challenge_free(&c);
+	tpm_enrol_proof_free(&r);
 	buf_free(&b);
 }
 
@@ -371,6 +448,9 @@ int main(int argc, char **argv)
 		TARGET("LAS answer", run_las_answer, las_answers, json_words),
 		TARGET("attest request", run_attest_request, attest_requests, json_words),
 		TARGET("volume message", run_volume_message, volume_messages, json_words),
+		TARGET("evidence of CAS", run_cas_evidence, cas_evidences, json_words),
+		TARGET("CAS policy", run_cas_policy, cas_policies, json_words),
+		TARGET("enrolment", run_enrolment, enrolments, json_words),
 		TARGET("configuration", run_config, configs, json_words),
 		TARGET("HTTP head", run_head, heads, head_words),
 		TARGET("HTTP error body", run_error_body, error_bodies, json_words),
