@@ -196,6 +196,20 @@ static int pages_drop(void *ctx, uint64_t off, uint64_t n)
 		(long)off, (long)n);
 }
 
+static int pages_data(void *ctx, uint64_t off, uint64_t *ret_off, uint64_t *ret_end)
+{
+	long from = host_call3(SYS_lseek, shared()->pages_fd, (long)off, SEEK_DATA), to;
+
+	if (from < 0)
+		return (int)from;
+	to = host_call3(SYS_lseek, shared()->pages_fd, from, SEEK_HOLE);
+	if (to < 0)
+		return (int)to;
+	*ret_off = (uint64_t)from;
+	*ret_end = (uint64_t)to;
+	return 0;
+}
+
 static const struct vfs_env vfs_environment = {.lock = env_lock,
 	.unlock = env_unlock,
 	.wait = env_wait,
@@ -204,7 +218,8 @@ static const struct vfs_env vfs_environment = {.lock = env_lock,
 	.clock = env_clock,
 	.pages_read = pages_read,
 	.pages_write = pages_write,
-	.pages_drop = pages_drop};
+	.pages_drop = pages_drop,
+	.pages_data = pages_data};
 
 static struct volume_env volume_environment(struct volume_file *f)
 {
