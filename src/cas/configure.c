@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cas/configure.h"
@@ -25,6 +26,8 @@ struct work {
 	struct audit *audit;
 	uint64_t now;
 	const uint8_t *client_key, *measurement;
+	enum board_strength strength; /* of what attested it */
+	struct buf ticket; /* once it is asked for */
 	struct made *made; /* by index of the secret */
 	struct error failed; /* text not empty: why one could not be made */
 };
@@ -65,10 +68,27 @@ static bool value_of(struct work *w, const char *name, size_t len, enum secret_k
 	return true;
 }
 
+/* What the service shows to vote on a board. */
+static bool make_ticket(struct work *w, struct template_value *ret)
+{
+	struct board_ticket t = {.strength = w->strength, .time = w->now};
+
+	snprintf(t.session, sizeof(t.session), "%s", w->s->doc->name);
+	snprintf(t.service, sizeof(t.service), "%s", w->svc->name);
+	memcpy(t.hash, w->s->hash, sizeof(t.hash));
+	memcpy(t.measurement, w->measurement, sizeof(t.measurement));
+	if (!w->ticket.len && board_ticket_make(w->store, w->audit, &t, &w->ticket, &w->failed))
+		return false;
+	*ret = (struct template_value){.kind = TEMPLATE_SELF, .value = w->ticket.data, .len = w->ticket.len};
+	return true;
+}
+
 static bool lookup(void *arg, const char *name, size_t len, struct template_value *ret)
 {
 	enum secret_kind kind;
 
+	if (len == strlen(TEMPLATE_SELF) && !memcmp(name, TEMPLATE_SELF, len))
+		return make_ticket(arg, ret);
 	if (!value_of(arg, name, len, &kind, &ret->value, &ret->len))
 		return false;
 	ret->kind = secret_kind_name(kind);
@@ -239,13 +259,15 @@ static int fill(struct work *w, struct error *err)
 
 int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
 	const struct stored_session *s, const struct service *svc, const uint8_t client_key[32],
-	const uint8_t measurement[32], struct service_config *ret, struct error *err)
+	const uint8_t measurement[32], enum board_strength strength, struct service_config *ret,
+	struct error *err)
 {
 	struct work w = {.store = store,
 		.audit = audit,
 		.now = now,
 		.client_key = client_key,
 		.measurement = measurement,
+		.strength = strength,
 		.s = s,
 		.svc = svc,
 		.out = ret,
@@ -265,7 +287,9 @@ int configure_service(struct sealed_store *store, struct audit *audit, uint64_t 
 	}
 	for (size_t i = 0; i < s->doc->secret_count; i++)
 		buf_init_secret(&w.made[i].value, PARTS_MAX);
+	buf_init_secret(&w.ticket, BOARD_TICKET_TEXT_MAX);
 	rc = fill(&w, err);
+	buf_free(&w.ticket);
 	if (rc && w.failed.text[0] && err)
 		*err = w.failed;
 	for (size_t i = 0; i < s->doc->secret_count; i++)

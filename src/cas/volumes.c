@@ -140,12 +140,12 @@ static struct detail describe(const struct volume_record *r)
 	return d;
 }
 
-/* fspf_tag of the session is where it begins; another one than the last is a new beginning, which only who may update the session can order. */
+/* fspf_tag of the session is where it begins; another one than the last, or none any more, is a new beginning, which only who may update the session can order. */
 static bool meet_initial(const struct volume_spec *v, struct volume_record *r)
 {
-	if (!v->has_key || (r->has_initial && !memcmp(r->initial, v->tag, sizeof(r->initial))))
+	if (v->has_key ? r->has_initial && !memcmp(r->initial, v->tag, sizeof(r->initial)) : !r->has_initial)
 		return false;
-	r->has_initial = true;
+	r->has_initial = v->has_key;
 	memcpy(r->initial, v->tag, sizeof(r->initial));
 	r->has_version = false;
 	r->held = false;

@@ -320,6 +320,10 @@ static bool lookup_kind(void *arg, const char *name, size_t len, struct template
 	const struct template_walk *w = arg;
 	const struct secret_spec *s = find_secret(w->p, name, len);
 
+	if (len == strlen(TEMPLATE_SELF) && !memcmp(name, TEMPLATE_SELF, len)) {
+		*ret = (struct template_value){.kind = TEMPLATE_SELF};
+		return true;
+	}
 	if (!s)
 		return false;
 	*ret = (struct template_value){.kind = secret_kind_name(s->kind)};

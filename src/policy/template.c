@@ -6,6 +6,7 @@
 #include "policy/secret_parts.h"
 
 #define SHOWN_MAX 128 /* of a name or a suffix, in a message */
+#define SELF_TICKET ":ticket"
 
 /* FORMAT_PART: of a key or certificate, made by whoever has it. */
 enum format {
@@ -195,6 +196,13 @@ static int find_format(
 	const char *kind = ret->value.kind, *formats = secret_parts_formats(kind);
 	bool binary = !strcmp(kind, "binary"), private;
 
+	if (!strcmp(kind, TEMPLATE_SELF)) {
+		ret->format = FORMAT_RAW;
+		if (flen == strlen(SELF_TICKET) && !memcmp(t->suffix, SELF_TICKET, flen))
+			return 0;
+		return error_set(err, ERR_INPUT, "line %d: template self has the format %.*s; there is " SELF_TICKET,
+			t->line, shown(t->suffix, flen), t->suffix);
+	}
 	if (!strcmp(kind, "config-fragment"))
 		return error_set(err, ERR_INPUT,
 			"line %d: template of secret %.*s, a config-fragment, which is no text [E-KIND]", t->line,

@@ -11,6 +11,9 @@
 #include "core/buf.h"
 #include "core/error.h"
 
+/* Name, and kind, of what is no secret but the service itself: $$SCONE::self:ticket$$ (ext 14.3). */
+#define TEMPLATE_SELF "self"
+
 struct template_value {
 	const char *kind; /* "ascii", "binary"; of keys and certificates as secret_kind_name */
 	const void *value; /* of keys and certificates: their parts (secret_parts.h) */

@@ -4,6 +4,7 @@
 Keys and signatures are openssl's, bytes and shapes those of the documents.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -14,7 +15,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from board_keys import Signer, key_text, signed_session, vote, vote_bytes  # noqa: E402
-from cas_harness import Identity, Running, main  # noqa: E402
+from cas_attest import MEASUREMENT, Attester, Platform  # noqa: E402
+from cas_harness import Cas, Identity, Running, main  # noqa: E402
 
 SESSIONS, PROPOSALS, SIGNED = '/v1/sessions', '/v1/proposals', '/v1/signed_sessions'
 
@@ -378,6 +380,125 @@ def gates(t, base):
         t.equal('no such session', cas.call('POST', PROPOSALS, '{"action": "read", "session": "none"}', owner).status, 404)
 
 
+def programs(t, base):
+    """Members that are programs: what they are attested as counts, once, for ten minutes."""
+    alice, platform = Identity(base, 'alice'), Platform(base, 'one')
+    with Running(base) as cas:
+        ops = Signer(base, 'ops')
+
+        def governance(mode='simulation', predecessor=None, salt=1):
+            return (f'name: gov\nversion: "0.3"\nsalt: {salt:032x}\nsecurity: {{attestation: {{mode: {mode}}}}}\n' +
+                    (f'predecessor: {predecessor}\n' if predecessor else '') + 'services:\n' +
+                    ''.join(f'  - {{name: {n}, command: p, environment: {{T: "$$SCONE::self:ticket$$"}}, attestation: {{mrenclave: '
+                            f'{MEASUREMENT.hex()}}}}}\n' for n in ('lint', 'other')))
+
+        r = cas.call('POST', SESSIONS, governance(), alice)
+        t.equal('the approver\'s session', r.status, 201)
+        h = r.json()['hash']
+
+        def boarded(name, mode, program='gov/lint'):
+            doc = (f'name: {name}\nversion: "0.3"\nsecurity: {{attestation: {{mode: {mode}}}}}\nboard:\n  members:\n'
+                   f'    - {{name: ops, key: {ops.quoted()}}}\n    - {{name: lint, program: {program}}}\n  approvals: 2\n')
+            first = cas.call('POST', SESSIONS, doc, alice).json()['hash']
+            r = cas.call('POST', SESSIONS, doc + f'salt: {5:032x}\npredecessor: {first}\n', alice)
+            p = cas.call('GET', f'{PROPOSALS}/{r.json()["proposal"]}', identity=ops).json()
+            cas.call('POST', f'{PROPOSALS}/{p["id"]}/votes', vote(p, ops))
+            return p
+
+        def ticket(service='lint', identity=alice):
+            a = Attester(cas, identity, platform)
+            r = a.attest(f'gov/{service}')
+            assert r.status == 200, r
+            return base64.b64decode(r.json()['env'][0]['value']).decode()
+
+        def cast(p, tick, choice='approve'):
+            return cas.call('POST', f'{PROPOSALS}/{p["id"]}/votes', json.dumps(
+                {'format': 'openscone-vote-v1', 'proposal': p['id'], 'choice': choice}),
+                headers={'Authorization': 'Attested ' + tick})
+
+        p = boarded('one', 'simulation')
+        mine, wrong = ticket(), ticket('other')
+        t.check('each start has a ticket of its own', mine != wrong and len(mine) > 100, mine)
+        r = cas.call('GET', f'{PROPOSALS}/{p["id"]}', headers={'Authorization': 'Attested ' + mine})
+        t.check('the program sees what it votes on', r.status == 200 and r.json()['sight'] == 'all', r)
+        t.equal('and lists it', [q['id'] for q in cas.call('GET', PROPOSALS, headers={'Authorization': 'Attested ' + mine}).json()['proposals']],
+                [p['id']])
+        t.equal('another service sees nothing', cas.call('GET', f'{PROPOSALS}/{p["id"]}', headers={'Authorization': 'Attested ' + wrong}).status, 404)
+        r = cast(p, wrong)
+        t.check('nor does it vote', r.status == 403 and 'no member' in r.error(), r)
+        for name, bad in (('a changed ticket', mine[:30] + ('A' if mine[30] != 'A' else 'B') + mine[31:]), ('a short one', mine[:-4]),
+                          ('an empty one', '')):
+            t.check(f'{name} is none', cast(p, bad).status in (400, 403), name)
+        r = cast(p, mine)
+        t.check('the member approves', r.status == 200 and r.json()['state'] == 'passed', r)
+        v = [v for v in r.json()['votes'] if v['member'] == 'lint'][0]
+        t.equal('as what it is measured', [v['how'], v['measurement']], ['program', MEASUREMENT.hex()])
+        t.equal('only once', cast(p, mine).status, 409)
+
+        p = boarded('two', 'hardware')
+        r = cast(p, mine)
+        t.check('a simulated program has no vote on a hardware session', r.status == 403 and 'E-BOARD' in r.error() and 'hardware' in r.error(), r)
+        p = boarded('three', 'simulation', '{session: gov, service: lint, session_hash: ' + '0' * 64 + '}')
+        r = cast(p, mine)
+        t.check('nor under another hash of its session', r.status == 403, r)
+        p = boarded('four', 'simulation', '{session: gov, service: lint, session_hash: ' + h + '}')
+        t.equal('under the right one it has', cast(p, mine, 'reject').json()['state'], 'refused')
+
+        p = boarded('five', 'simulation')
+        r = cas.call('POST', SESSIONS, governance(predecessor=h, salt=2), alice)
+        t.equal('the approver\'s session changes', r.status, 200)
+        r = cast(p, mine)
+        t.check('a ticket of before it counts no more', r.status == 403 and 'anew' in r.error(), r)
+        t.equal('a new one does', cast(p, ticket()).status, 200)
+        h = r.json().get('hash') or cas.call('GET', SESSIONS + '/gov', identity=alice).json()['hash']
+        p = boarded('six', 'simulation')
+        cas.call('POST', SESSIONS, governance('none', predecessor=h, salt=3), alice)
+        r = cast(p, ticket())
+        t.check('mode none attests nobody', r.status == 403 and 'none' in r.error(), r)
+        r = cas.call('POST', SESSIONS, 'name: bad\nversion: "0.3"\nsecurity: {attestation: {mode: none}}\n'
+                     'services: [{name: s, command: [p, "$$SCONE::self$$"]}]\n', alice)
+        t.equal('self has one form', r.status, 400)
+
+
+def crash(t, base):
+    """Kill -9 after every answer: what was acknowledged is there."""
+    cas = Cas(base)
+    try:
+        cas.start()
+        b = Board(base, cas)
+        for salt in range(1, 9):
+            p = b.propose(salt).json()['proposal']
+            cas.process.kill()
+            cas.process.wait()
+            cas.start()
+            p = b.show(p, b.ops).json()
+            seen = [p['state'], p['approvals']['have']]
+            cas.call('POST', f'{PROPOSALS}/{p["id"]}/votes', vote(p, b.ops))
+            cas.process.kill()
+            cas.process.wait()
+            cas.start()
+            q = b.show(p['id'], b.ops).json()
+            seen += [q['state'], q['approvals']['have']]
+            r = cas.call('POST', f'{PROPOSALS}/{p["id"]}/votes', vote(p, b.legal, 'approve' if salt % 2 else 'reject'))
+            cas.process.kill()
+            cas.process.wait()
+            cas.start()
+            seen += [r.json()['state'], b.show(p['id'], b.ops).json()['state']]
+            last = 'passed' if salt % 2 else 'refused'
+            t.equal(f'{salt}: proposal, vote and outcome are kept', seen, ['open', 0, 'open', 1, last, last])
+            b.hash = b.current()['hash']
+            t.equal(f'{salt}: and so is what is in force', b.hash == p['new'], bool(salt % 2))
+        log = open(os.path.join(cas.dir, 'audit.log')).read()
+        events = [json.loads(line)['event'] for line in log.splitlines()]
+        t.equal('each is in the log', [events.count(e) for e in
+                                       ('proposal-made', 'vote-approve', 'vote-reject', 'proposal-passed', 'proposal-refused', 'session-updated')],
+                [8, 12, 4, 4, 4, 4])
+        t.check('with who and which', all(line.count(p['id']) for line in log.splitlines()[-1:] if 'proposal' in line), log[-300:])
+        t.equal('stops on TERM', cas.stop(), 0)
+    finally:
+        cas.end()
+
+
 def limits(t, base):
     with Running(base) as cas:
         b = Board(base, cas)
@@ -386,4 +507,4 @@ def limits(t, base):
 
 
 if __name__ == '__main__':
-    main(life, forgeries, sight, signed, gates, limits, expiry)
+    main(life, forgeries, sight, signed, gates, programs, crash, limits, expiry)
