@@ -250,3 +250,24 @@ void tpm_made_free(struct tpm_made *q)
 	buf_free(&q->values);
 	buf_free(&q->log);
 }
+
+void tpm_make_ek(const struct tpm_maker *m, uint32_t attributes, uint16_t mode, struct buf *out)
+{
+	struct buf plain;
+
+	buf_init(out, 4096);
+	buf_init(&plain, 4096);
+	tpm_make_public(m, &plain);
+	buf_put_u16be(out, TPM_ALG_ECC);
+	buf_put_u16be(out, TPM_ALG_SHA256);
+	buf_put_u32be(out, attributes);
+	buf_put_u16be(out, 0);
+	buf_put_u16be(out, TPM_ALG_AES);
+	buf_put_u16be(out, 128);
+	buf_put_u16be(out, mode);
+	buf_put_u16be(out, TPM_ALG_NULL);
+	buf_put(out, plain.data + 16, plain.len - 16); /* curve, KDF, point */
+	if (out->failed)
+		abort();
+	buf_free(&plain);
+}

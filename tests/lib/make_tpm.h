@@ -23,6 +23,9 @@ struct tpm_maker {
 void tpm_maker_init(struct tpm_maker *m, enum tpm_maker_kind kind, bool p384);
 void tpm_maker_free(struct tpm_maker *m);
 void tpm_make_public(const struct tpm_maker *m, struct buf *out); /* TPMT_PUBLIC */
+#define TPM_EK_ATTRIBUTES 0x000300b2u /* of the EK credential profile */
+/* TPMT_PUBLIC of a storage key on P-256 (m is MAKE_ECDSA) with these attributes and this symmetric mode; out is initialised here. */
+void tpm_make_ek(const struct tpm_maker *m, uint32_t attributes, uint16_t mode, struct buf *out);
 
 struct tpm_quote_spec {
 	struct tpm_bank bank[2]; /* alg 0: none; all zeros: SHA-256, PCRs 0 to 7 and 14 */

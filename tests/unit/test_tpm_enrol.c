@@ -18,29 +18,6 @@
 static struct tpm_maker ak_maker, ek_maker, other;
 static struct buf ek, ak;
 
-/* TPMT_PUBLIC of a storage key on P-256 with these attributes and this symmetric mode. */
-static void put_ek(const struct tpm_maker *m, uint32_t attributes, uint16_t mode, struct buf *out)
-{
-	struct buf plain;
-
-	buf_init(out, 4096);
-	buf_init(&plain, 4096);
-	tpm_make_public(m, &plain);
-	buf_put_u16be(out, TPM_ALG_ECC);
-	buf_put_u16be(out, TPM_ALG_SHA256);
-	buf_put_u32be(out, attributes);
-	buf_put_u16be(out, 0);
-	buf_put_u16be(out, TPM_ALG_AES);
-	buf_put_u16be(out, 128);
-	buf_put_u16be(out, mode);
-	buf_put_u16be(out, TPM_ALG_NULL);
-	buf_put(out, plain.data + 16, plain.len - 16); /* curve, KDF, point */
-	assert_false(out->failed);
-	buf_free(&plain);
-}
-
-#define EK_ATTRIBUTES 0x000300b2u /* of the EK credential profile */
-
 static void put_parent(const struct buf *parent, struct buf *out)
 {
 	struct tpm_public k;
@@ -57,7 +34,7 @@ static int setup(void **state)
 	tpm_maker_init(&ak_maker, MAKE_ECDSA, false);
 	tpm_maker_init(&ek_maker, MAKE_ECDSA, false);
 	tpm_maker_init(&other, MAKE_ECDSA, false);
-	put_ek(&ek_maker, EK_ATTRIBUTES, TPM_ALG_CFB, &ek);
+	tpm_make_ek(&ek_maker, TPM_EK_ATTRIBUTES, TPM_ALG_CFB, &ek);
 	buf_init(&ak, 4096);
 	tpm_make_public(&ak_maker, &ak);
 	put_parent(&ek, &ak);
@@ -107,16 +84,16 @@ static void test_check(void **state)
 	assert_int_equal(key_hash(ak_maker.key, wanted, NULL), 0);
 	assert_memory_equal(hash, wanted, 32);
 
-	put_ek(&other, EK_ATTRIBUTES, TPM_ALG_CFB, &other_ek);
+	tpm_make_ek(&other, TPM_EK_ATTRIBUTES, TPM_ALG_CFB, &other_ek);
 	not_enrolled(&other_ek, &ak, CHECK_ATTESTATION_KEY, "parent is another key");
 	buf_free(&other_ek);
-	put_ek(&ek_maker, EK_ATTRIBUTES | TPM_ATTR_SIGN, TPM_ALG_CFB, &other_ek);
+	tpm_make_ek(&ek_maker, TPM_EK_ATTRIBUTES | TPM_ATTR_SIGN, TPM_ALG_CFB, &other_ek);
 	not_enrolled(&other_ek, &ak, CHECK_ATTESTATION_KEY, "endorsement key: attributes");
 	buf_free(&other_ek);
-	put_ek(&ek_maker, EK_ATTRIBUTES & ~TPM_ATTR_FIXED_TPM, TPM_ALG_CFB, &other_ek);
+	tpm_make_ek(&ek_maker, TPM_EK_ATTRIBUTES & ~TPM_ATTR_FIXED_TPM, TPM_ALG_CFB, &other_ek);
 	not_enrolled(&other_ek, &ak, CHECK_ATTESTATION_KEY, "endorsement key: attributes");
 	buf_free(&other_ek);
-	put_ek(&ek_maker, EK_ATTRIBUTES, 0x0044, &other_ek);
+	tpm_make_ek(&ek_maker, TPM_EK_ATTRIBUTES, 0x0044, &other_ek);
 	not_enrolled(&other_ek, &ak, CHECK_ATTESTATION_KEY, "wanted AES-CFB");
 	buf_free(&other_ek);
 	not_enrolled(&ak, &ak, CHECK_FORMAT, "follow the TPMT_PUBLIC");
