@@ -20,9 +20,10 @@ static void record(uint8_t p[RECORD], uint64_t n)
 		memcpy(p + i, &n, 8);
 }
 
-static void die(int code)
+/* Where, and what was answered. */
+static void die(int code, long answer)
 {
-	dprintf(2, "worker: %d; fault: %s\n", code, w.sh->device[0].fault.text);
+	dprintf(2, "worker: at %d: %ld; fault: %s\n", code, answer, w.sh->device[0].fault.text);
 	_exit(code);
 }
 
@@ -31,10 +32,12 @@ static void append(unsigned int me)
 {
 	uint64_t n = w.sh->number[ACKED + me];
 	uint8_t p[RECORD];
+	long r;
 
 	record(p, n);
-	if (vfs_pwrite(&w.c, 5 + (int)me, p, RECORD, (int64_t)(n * RECORD)) != RECORD)
-		die(10);
+	r = vfs_pwrite(&w.c, 5 + (int)me, p, RECORD, (int64_t)(n * RECORD));
+	if (r != RECORD)
+		die(10, r);
 	__atomic_store_n(&w.sh->number[ACKED + me], n + 1, __ATOMIC_RELEASE);
 }
 
@@ -48,7 +51,7 @@ static void make(unsigned int me)
 	e = w_open(&w.c, path, O_CREAT | O_RDWR, 0600, OWN);
 	if (e < 0 || vfs_write(&w.c, OWN, path, strlen(path)) != (long)strlen(path) ||
 		vfs_close(&w.c, OWN) < 0)
-		die(11);
+		die(11, e);
 	__atomic_store_n(&w.sh->number[MADE + me], n + 1, __ATOMIC_RELEASE);
 }
 
@@ -65,39 +68,39 @@ static void churn(uint64_t *seed)
 	case 1:
 		e = w_open(&w.c, a, O_CREAT | O_RDWR | (fs_rand(seed) % 2 ? O_TRUNC : 0), 0600, fd);
 		if (e < 0)
-			die(12);
+			die(12, e);
 		if (vfs_write(&w.c, fd, a, sizeof(a)) != sizeof(a))
-			die(13);
+			die(13, e);
 		break;
 	case 2:
 		e = w_unlink(&w.c, a);
 		if (e < 0 && e != -ENOENT)
-			die(14);
+			die(14, e);
 		break;
 	case 3:
 		e = w_rename(&w.c, a, b, 0);
 		if (e < 0 && e != -ENOENT)
-			die(15);
+			die(15, e);
 		break;
 	case 4:
 		e = vfs_close(&w.c, fd);
 		if (e < 0 && e != -EBADF)
-			die(16);
+			die(16, e);
 		break;
 	case 5:
 		e = vfs_dup(&w.c, fd, OWN + 1 + (int)(fs_rand(seed) % 40));
 		if (e < 0 && e != -EBADF)
-			die(17);
+			die(17, e);
 		break;
 	case 6:
 		if (w_open(&w.c, V "/churn", O_TMPFILE | O_RDWR, 0600, fd) < 0 ||
 			vfs_write(&w.c, fd, a, sizeof(a)) < 0)
-			die(18);
+			die(18, 0);
 		break;
 	default:
 		e = w_truncate(&w.c, a, (int64_t)(fs_rand(seed) % 200000));
 		if (e < 0 && e != -ENOENT)
-			die(19);
+			die(19, e);
 	}
 }
 
@@ -113,7 +116,7 @@ static void locks(uint64_t *seed)
 	else
 		e = vfs_setlk(&w.c, 9, owner, &l, owner == VFS_LOCK_POSIX && fs_rand(seed) % 2);
 	if (e < 0 && e != -EAGAIN && e != -EDEADLK && e != -EINTR)
-		die(20);
+		die(20, e);
 }
 
 static void mapped(unsigned int me, uint64_t *seed)
@@ -121,20 +124,22 @@ static void mapped(unsigned int me, uint64_t *seed)
 	struct vfs_node n;
 	uint64_t off;
 	uint8_t *p;
+	int e;
 
 	if (vfs_map(&w.c, 8, PROT_READ | PROT_WRITE, MAP_SHARED, &n, &off) < 0)
-		die(21);
+		die(21, 0);
 	p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, w.pages, (off_t)off);
 	if (p == MAP_FAILED)
-		die(22);
+		die(22, 0);
 	/* each worker has bytes of its own, which only rise */
 	for (size_t i = me; i < 65536; i += 4096)
 		p[i]++;
 	if (fs_rand(seed) % 3 == 0 && vfs_map_sync(&w.c, &n, 0, 65536, true) < 0)
-		die(23);
+		die(23, 0);
 	munmap(p, 65536);
-	if (vfs_unmap(&w.c, &n) < 0)
-		die(24);
+	e = vfs_unmap(&w.c, &n);
+	if (e < 0)
+		die(24, e);
 }
 
 /* A child that has its parent's descriptors, and goes at once, one way or the other. */
@@ -146,10 +151,10 @@ static void family(uint64_t *seed)
 	pid_t pid;
 
 	if (e < 0)
-		die(25);
+		die(25, e);
 	pid = fork();
 	if (pid < 0)
-		die(26);
+		die(26, 0);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		w.self = slot;
@@ -157,7 +162,7 @@ static void family(uint64_t *seed)
 			_exit(0);
 		e = vfs_fork_child(&w.c, slot, (uint32_t)getpid());
 		if (e == 0 && leave && vfs_leave(&w.c) < 0)
-			die(27);
+			die(27, 0);
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
@@ -184,12 +189,33 @@ static void work(unsigned int me)
 		else if (k == 28)
 			family(&seed);
 		else if (k == 29 && vfs_fsync(&w.c, 5 + (int)me, true) < 0)
-			die(28);
+			die(28, 0);
 		else if (k == 30)
 			vfs_reap(&w.c);
 		else if (k == 31 && vfs_sync(&w.c, -1) < 0)
-			die(29);
+			die(29, 0);
 	}
+}
+
+/* Keep it all within the volume. */
+static void tidy(unsigned int me)
+{
+	uint64_t made = w.sh->number[MADE + me];
+	char path[64];
+
+	if (w.sh->number[ACKED + me] > 8000) {
+		assert_int_equal(vfs_ftruncate(&w.c, 5 + (int)me, 0), 0);
+		w.sh->number[ACKED + me] = 0;
+	}
+	for (uint64_t n = 0; made > 2000 && n <= made; n++) {
+		int e;
+
+		snprintf(path, sizeof(path), V "/made/%u.%llu", me, (unsigned long long)n);
+		e = w_unlink(&w.c, path);
+		assert_true(e == 0 || (n == made && e == -ENOENT));
+	}
+	if (made > 2000)
+		w.sh->number[MADE + me] = 0;
 }
 
 static void check_worker(unsigned int me)
@@ -311,16 +337,15 @@ static void test_kill(void **state)
 				world_kill(pid[i]);
 				pid[i] = 0;
 			}
+		/* beside others that write, too */
+		if (round % 8 == 3)
+			world_verify();
 		if (round % 8 != 7)
 			continue;
 		check_alone(st.inodes);
 		for (unsigned int i = 0; i < WORKERS; i++) {
 			check_worker(i);
-			/* keep it within the volume */
-			if (w.sh->number[ACKED + i] > 8000) {
-				assert_int_equal(vfs_ftruncate(&w.c, 5 + (int)i, 0), 0);
-				w.sh->number[ACKED + i] = 0;
-			}
+			tidy(i);
 		}
 		world_verify();
 	}

@@ -408,11 +408,32 @@ static int phase_space(struct check *k)
 	return r;
 }
 
+/* The number after the last inode's. held: as op of a check, whose caller has the locks. */
+static int high_of(struct volume *v, const struct op *held, uint64_t *ret)
+{
+	struct format_record *rec;
+	struct op op;
+	long r;
+
+	if (held)
+		op = *held;
+	else
+		op_start(&op, v, VOLUME_SHARED, 0);
+	do {
+		r = op_enter(&op);
+		if (r == 0)
+			r = inode_record(&op, &rec, false);
+		if (r == 0)
+			*ret = rec->high;
+	} while (op_again(&op, &r));
+	return (int)r;
+}
+
 static int structural(struct check *k)
 {
 	struct volume *v = k->v;
 	struct state *s = v->s;
-	size_t bits = (s->total + 63) / 64 * 8, links = k->high * sizeof(uint32_t);
+	size_t bits, links = 0;
 	int r;
 
 	flow_lock(v);
@@ -430,8 +451,16 @@ static int structural(struct check *k)
 	k->op.held = true;
 	k->op.flow = true;
 	k->op.service = true;
-	k->links = handle_alloc(v, links);
+	bits = (s->total + 63) / 64 * 8;
+	k->links = NULL;
 	k->seen = NULL;
+	/* inodes were made while blocks were looked at */
+	if (r == 0)
+		r = high_of(v, &k->op, &k->high);
+	if (r == 0) {
+		links = k->high * sizeof(uint32_t);
+		k->links = handle_alloc(v, links);
+	}
 	if (r == 0 && !k->links)
 		r = -ENOMEM;
 	if (r == 0) {
@@ -454,23 +483,6 @@ static int structural(struct check *k)
 	return r;
 }
 
-static int high_of(struct volume *v, uint64_t *ret)
-{
-	struct format_record *rec;
-	struct op op;
-	long r;
-
-	op_start(&op, v, VOLUME_SHARED, 0);
-	do {
-		r = op_enter(&op);
-		if (r == 0)
-			r = inode_record(&op, &rec, false);
-		if (r == 0)
-			*ret = rec->high;
-	} while (op_again(&op, &r));
-	return (int)r;
-}
-
 int volume_verify(struct volume *v, struct volume_verify_cursor *cursor,
 	int (*progress)(void *ctx, const struct volume_verify_progress *p), void *ctx)
 {
@@ -485,7 +497,7 @@ int volume_verify(struct volume *v, struct volume_verify_cursor *cursor,
 	k->c = cipher_take(v);
 	r = k->c ? volume_commit(v) : -ENOMEM;
 	if (r == 0)
-		r = high_of(v, &k->high);
+		r = high_of(v, NULL, &k->high);
 	if (r == 0 && cursor->phase == PHASE_BLOCKS) {
 		r = phase_blocks(k, progress, ctx);
 		if (r == 0)
