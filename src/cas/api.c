@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <string.h>
 #include "cas/api.h"
 #include "cas/console.h"
@@ -25,6 +26,7 @@ static const struct route routes[] = {
 	{CONSOLE_PATH, true, {{"GET", false, console_get}}, "GET"},
 	{CAS_EVIDENCE_PATH, false, {{"GET", false, api_info_evidence}}, "GET"},
 	{"/healthz", false, {{"GET", false, api_info_health}}, "GET"},
+	{"/metrics", false, {{"GET", false, api_info_metrics}}, "GET"},
 	{API_SESSIONS, false, {{"GET", true, api_session_list}, {"POST", true, api_session_upload}},
 		"GET, POST"},
 	{API_SESSIONS "/", true, {{"GET", true, api_session_read}, {"DELETE", true, api_session_delete}},
@@ -48,6 +50,19 @@ static const struct route routes[] = {
 	{"/v1/tpm/activate", false, {{"POST", true, api_tpm_activate}}, "POST"},
 };
 
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+static_assert(ROUTE_COUNT < METRIC_ROUTES_MAX, "each route has its place in the metrics");
+
+const char *const *api_paths(void)
+{
+	static const char *paths[ROUTE_COUNT + 2];
+
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		paths[i] = routes[i].path;
+	paths[ROUTE_COUNT] = "other";
+	return paths;
+}
+
 static const struct route *find_route(const char *path)
 {
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -70,7 +85,8 @@ static const struct method *find_method(const struct route *t, const char *name)
 
 static bool needs_store(api_call call)
 {
-	return call != api_info_cas && call != api_info_health && call != api_attest_nonce;
+	return call != api_info_cas && call != api_info_health && call != api_info_metrics &&
+	       call != api_attest_nonce;
 }
 
 void api_handle(struct cas *c, const struct http_request *q, struct http_reply *r)
@@ -78,6 +94,7 @@ void api_handle(struct cas *c, const struct http_request *q, struct http_reply *
 	const struct route *t = find_route(q->path);
 	const struct method *m = t ? find_method(t, q->method) : NULL;
 
+	r->route = t ? (size_t)(t - routes) : ROUTE_COUNT;
 	if (!t) {
 		http_reply_error(r, 404, "NOT_FOUND", "there is no such path here");
 	} else if (!m) {

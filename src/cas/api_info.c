@@ -2,6 +2,7 @@
 #include <time.h>
 #include "cas/api.h"
 #include "core/encode.h"
+#include "cas/session_record.h"
 
 static json_t *warnings(const struct cas *c)
 {
@@ -65,4 +66,17 @@ void api_info_evidence(struct cas *c, const struct http_request *q, struct http_
 		r->status = 200;
 	}
 	cas_evidence_free(&e);
+}
+
+void api_info_metrics(struct cas *c, const struct http_request *q, struct http_reply *r)
+{
+	if (!q->local && !q->key) {
+		http_reply_error(r, 401, "ACCESS",
+			"from another host this call needs a client certificate, seen none");
+		return;
+	}
+	metric_set(c->metrics, METRIC_SESSIONS, sealed_store_count(c->store, TABLE_SESSION));
+	metrics_write(c->metrics, api_paths(), &r->body);
+	r->status = 200;
+	r->content_type = "text/plain; version=0.0.4";
 }

@@ -35,6 +35,7 @@ struct http_reply {
 	const char *allow; /* with status 405: the methods allowed; static */
 	const char *content_type; /* static; NULL: application/json */
 	const char *policy; /* of a page: its Content-Security-Policy; static */
+	size_t route; /* which of the server's routes answered, for metrics */
 };
 
 struct http_job {

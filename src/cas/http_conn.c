@@ -304,6 +304,7 @@ void http_conn_answered(struct http_job *job)
 		http_reply_error(r, 500, "LIMIT", "the answer is over the limit of 16 MiB");
 	}
 	metric_latency(c->server->o.metrics, microseconds() - c->asked);
+	metric_request(c->server->o.metrics, r->route, r->status);
 	conn_begin_answer(c, r);
 	buf_free(&r->body);
 	secret_wipe(c->head.authorization, sizeof(c->head.authorization));

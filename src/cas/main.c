@@ -23,6 +23,7 @@
 #include "cas/options.h"
 #include "cas/replicas.h"
 #include "cas/state.h"
+#include "cas/store_copy.h"
 #include "core/log.h"
 #include "core/secret.h"
 #include "tee/key_heap.h"
@@ -211,6 +212,19 @@ static int print_platform(struct service *s, struct error *err)
 	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int copy_state(struct service *s, struct error *err)
+{
+	struct state_place place = {
+		.dir = s->o.dir, .tee = s->o.tee ? s->o.tee : find_tee(err), .store = s->o.store};
+	uint64_t n = 0;
+
+	if (!place.tee || (s->o.backup ? store_backup(&place, s->o.backup, &n, err)
+				       : store_restore(&place, s->o.restore, &n, err)))
+		return EXIT_STATE;
+	printf("%llu records\n", (unsigned long long)n);
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int open_service(struct service *s, struct error *err)
 {
 	const struct tee_ops *tee = s->o.tee ? s->o.tee : find_tee(err);
@@ -319,6 +333,8 @@ static int run(struct service *s, int argc, char **argv, struct error *err)
 	}
 	if (harden(err))
 		return EXIT_FAILURE;
+	if (s->o.backup || s->o.restore)
+		return copy_state(s, err);
 	if (s->o.print_platform)
 		return print_platform(s, err);
 	if (open_service(s, err))

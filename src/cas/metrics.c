@@ -15,9 +15,6 @@ static const struct {
 		"Connections closed because their time was up.", false},
 	[METRIC_OVERLOADED] = {"scone_cas_connections_refused_total",
 		"Connections refused because there were too many.", false},
-	[METRIC_ATTESTED] = {"scone_cas_attested_total", "Services that attested.", false},
-	[METRIC_ATTEST_REFUSED] = {"scone_cas_attestations_refused_total", "Attestations that were refused.",
-		false},
 	[METRIC_BATCHES] = {"scone_cas_store_commits_total", "Commits of the store.", false},
 	[METRIC_BATCH_CONFLICTS] = {"scone_cas_store_conflicts_total",
 		"Commits done again because another CAS was first.", false},
@@ -76,7 +73,7 @@ static void write_requests(const struct metrics *m, const char *const *routes, s
 	head(out, "scone_cas_requests_total", "Requests answered, by call and class of status.", "counter");
 	for (size_t i = 0; routes[i] && i < METRIC_ROUTES_MAX; i++)
 		for (size_t c = 0; c < 5; c++)
-			if (load(&m->requests[i][c]))
+			if (c == 1 || load(&m->requests[i][c]))
 				buf_printf(out,
 					"scone_cas_requests_total{call=\"%s\",status=\"%zuxx\"} %" PRIu64
 					"\n",

@@ -15,8 +15,6 @@ enum metric {
 	METRIC_HANDSHAKES_FAILED,
 	METRIC_TIMED_OUT,
 	METRIC_OVERLOADED, /* answered 429, or closed for want of room */
-	METRIC_ATTESTED,
-	METRIC_ATTEST_REFUSED,
 	METRIC_BATCHES, /* commits of the store */
 	METRIC_BATCH_CONFLICTS, /* of them, done again because another CAS was first */
 	METRIC_STORE_FAILURES,
@@ -41,7 +39,7 @@ void metric_add(struct metrics *m, enum metric which, int64_t n); /* m NULL: not
 void metric_set(struct metrics *m, enum metric which, uint64_t value);
 void metric_request(struct metrics *m, size_t route, int status);
 void metric_latency(struct metrics *m, uint64_t microseconds);
-/* routes[i]: "METHOD PATH" of route i, shown when it was asked for; NULL ends the list. */
+/* routes[i]: path of route i; NULL ends the list. */
 void metrics_write(const struct metrics *m, const char *const *routes, struct buf *out);
 
 #endif

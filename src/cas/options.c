@@ -40,6 +40,9 @@ const char options_help[] =
 	"  --test-root TYPE=FILE  for tests: this root in place of the maker's; TYPE sgx, tdx, sev-snp, "
 	"nitro,\n"
 	"                        tpm; CAS warns\n"
+	"  --backup DIR          copy what this CAS keeps, sealed as it is, into a new directory, and exit;\n"
+	"                        the CAS may run meanwhile\n"
+	"  --restore DIR         put a backup into an empty state directory (and store), and exit\n"
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
@@ -71,6 +74,8 @@ enum {
 	O_JOIN_KEY,
 	O_REPLICA,
 	O_PLATFORM,
+	O_BACKUP,
+	O_RESTORE,
 	O_COLLATERAL,
 	O_MIN_TCB,
 	O_OPERATOR,
@@ -104,6 +109,8 @@ static const struct option long_options[] = {
 	{"operator", required_argument, NULL, O_OPERATOR},
 	{"tpm-root", required_argument, NULL, O_TPM_ROOT},
 	{"test-root", required_argument, NULL, O_TEST_ROOT},
+	{"backup", required_argument, NULL, O_BACKUP},
+	{"restore", required_argument, NULL, O_RESTORE},
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
@@ -225,6 +232,12 @@ static int set_option(struct options *o, int option, const char *value, struct e
 	case O_REPLICA:
 		return add_platform(
 			"replica-platform", &o->replica_platforms, &o->replica_platform_count, value, err);
+	case O_BACKUP:
+		o->backup = value;
+		return 0;
+	case O_RESTORE:
+		o->restore = value;
+		return 0;
 	case O_PLATFORM:
 		o->print_platform = true;
 		return 0;
@@ -275,7 +288,8 @@ static const struct option *option_named(const char *name)
 static bool only_on_command_line(int option)
 {
 	return option == O_CONFIG || option == O_CHECK || option == O_KEY || option == O_PLATFORM ||
-	       option == O_HELP || option == O_VERSION || option == O_NEW_AUDIT;
+	       option == O_BACKUP || option == O_RESTORE || option == O_HELP || option == O_VERSION ||
+	       option == O_NEW_AUDIT;
 }
 
 static int apply_setting(struct options *o, const struct option_setting *s, struct error *err)

@@ -18,7 +18,7 @@ struct options {
 	const struct tee_ops *tee; /* NULL: the best that works here */
 	uint8_t (*sim_platforms)[32]; /* owned */
 	size_t sim_platform_count;
-	const char *store, *join; /* or NULL */
+	const char *store, *join, *backup, *restore; /* or NULL */
 	uint8_t join_key[32];
 	bool has_join_key, print_platform;
 	uint8_t (*replica_platforms)[32]; /* owned */
