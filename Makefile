@@ -43,9 +43,10 @@ bench-pyspark: all
 bench-fs: all
 	@bench/fs.sh $(LINES)
 
-# Verifications of evidence per second on one core, by type.
+# Verifications of evidence per second on one core, by type; what a start costs that attests, by what vouches for the machine.
 bench-evidence: all
 	@ninja -C $(BUILD) --quiet bench/bench-evidence && $(BUILD)/bench/bench-evidence
+	@bench/machines.py
 
 # Every bit, byte and length of real evidence; make check takes samples.
 evidence: all
