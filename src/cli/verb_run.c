@@ -124,10 +124,11 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 			strlen(p->las), sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	if (check_config_id(p->config_id, err) ||
 		target_select(a, NULL, a->value[OPT_CAS_KEY], &p->cas, err) ||
-		target_require_key(&p->cas, err) ||
+		(!a->value[OPT_POLICY] && target_require_key(&p->cas, err)) ||
 		resolve(p->cas.address, p->cas_address, sizeof(p->cas_address), err))
 		return -1;
-	key_hash_text(p->cas.key, p->cas_key);
+	if (p->cas.has_key)
+		key_hash_text(p->cas.key, p->cas_key);
 	return 0;
 }
 
@@ -166,11 +167,17 @@ int verb_run(const struct args *a)
 	}
 	argv[n++] = "scone-runtime";
 	if (p.config_id) {
-		const char *options[] = {"--cas", p.cas_address, "--cas-key", p.cas_key, "--las", p.las,
-			"--config-id", p.config_id};
+		const char *options[][2] = {{"--cas", p.cas_address},
+			{"--cas-key", p.cas_key[0] ? p.cas_key : NULL},
+			{"--cas-policy", a->value[OPT_POLICY]}, {"--las", p.las},
+			{"--config-id", p.config_id}};
 
-		memcpy(argv + n, options, sizeof(options));
-		n += sizeof(options) / sizeof(options[0]);
+		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+			if (!options[i][1])
+				continue;
+			argv[n++] = options[i][0];
+			argv[n++] = options[i][1];
+		}
 	}
 	if (p.volumes >= 0) {
 		argv[n++] = "--volumes";

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include "crypto/key.h"
 #include "crypto/x509.h"
 #include "wire/http_client.h"
@@ -23,6 +24,7 @@ struct attempt {
 	EVP_PKEY *key;
 	X509 *cert;
 	uint8_t key_hash[KEY_HASH_LEN];
+	uint8_t cas_key[KEY_HASH_LEN]; /* of the CAS at the other end, which may be trusted */
 	struct http_client *cas;
 	struct platform_wish wish;
 	struct attest_request request;
@@ -53,20 +55,34 @@ static int make_key(struct attempt *a, struct error *err)
 	return 0;
 }
 
+/* Does this connection end in a CAS that the policy wants? */
+static int check_evidence(struct attempt *a, struct error *err)
+{
+	struct verdict v;
+
+	return cas_evidence_check(a->cas, a->options->cas_policy, false, (uint64_t)time(NULL), NULL, &v, err);
+}
+
 static int connect_cas(struct attempt *a, struct error *err)
 {
-	struct http_client_options o = {.address = a->options->cas,
-		.pinned_key = a->options->cas_key,
+	const struct attest_options *w = a->options;
+	struct http_client_options o = {.address = w->cas,
+		.pinned_key = w->has_cas_key ? w->cas_key : NULL,
+		.accept_any = w->cas_policy != NULL,
 		.numeric_only = true,
 		.cert = a->cert,
 		.key = a->key,
 		.timeout_ms = CAS_TIMEOUT_MS};
 
-	if (!a->options->has_cas_key)
-		return error_set(err, ERR_INPUT, "the key of CAS %s is not known, so it cannot be trusted",
-			a->options->cas);
+	if (!w->has_cas_key && !w->cas_policy)
+		return error_set(
+			err, ERR_INPUT, "the key of CAS %s is not known, so it cannot be trusted", w->cas);
 	if (http_client_open(&o, &a->cas, err))
-		return error_wrap(err, "connect to CAS %s", a->options->cas);
+		return error_wrap(err, "connect to CAS %s", w->cas);
+	if (w->cas_policy && check_evidence(a, err))
+		return error_wrap(err, "evidence of CAS %s", w->cas);
+	http_client_server_key(a->cas, a->cas_key);
+	memcpy(a->wish.cas, a->cas_key, sizeof(a->wish.cas));
 	return 0;
 }
 
@@ -110,7 +126,7 @@ static int fetch_evidence(struct attempt *a, const struct manifest *m, struct er
 {
 	uint8_t report_data[64];
 
-	attest_report_data(a->request.nonce, a->key_hash, a->options->cas_key, report_data);
+	attest_report_data(a->request.nonce, a->key_hash, a->cas_key, report_data);
 	if (las_client_evidence(
 		    a->options->las, report_data, m, &a->wish, LAS_TIMEOUT_MS, &a->request.evidence, err))
 		return error_wrap(err, "get evidence from LAS");
@@ -178,7 +194,6 @@ int attest_service(const struct attest_options *o, const struct manifest *m, str
 		error_set(err, ERR_NOMEM, "no memory for the configuration id");
 		goto out;
 	}
-	memcpy(a.wish.cas, o->cas_key, sizeof(a.wish.cas));
 	if (make_key(&a, err))
 		goto out;
 	rc = try(&a, m, ret, &refusal);

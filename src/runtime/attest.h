@@ -9,16 +9,20 @@
 #include "core/error.h"
 #include "measure/measure.h"
 #include "wire/attest.h"
+#include "wire/cas_evidence.h"
 
 struct attest_options {
 	const char *cas; /* numeric "IP:PORT" or "[V6]:PORT" */
 	uint8_t cas_key[32]; /* key hash that CAS must have */
-	bool has_cas_key; /* without it nothing is asked of CAS */
+	bool has_cas_key;
+	const struct cas_policy *
+		cas_policy; /* what CAS's own evidence must say; NULL: nothing. Without key and policy nothing is asked of CAS */
 	const char *las; /* socket of the local attestation service */
 	const char *config_id; /* SESSION/SERVICE[@OTP] */
 };
 
 /*
+ * A CAS with a policy proves what it is on each connection, before it is asked for anything; the key that its evidence binds is its key then.
  * With a key made for this one connection: CAS's nonce, LAS's evidence over nonce, key and CAS's key, then the configuration.
  * When CAS refuses what newer evidence of the machine might cure (its age, its TCB), LAS is asked for that, and CAS once more.
  * Hardens the process before any secret arrives (attest_harden), but after LAS has looked at it.

@@ -29,6 +29,7 @@
 #include "runtime/thread.h"
 #include "runtime/verified.h"
 #include "runtime/volumes.h"
+#include "wire/collateral_dir.h"
 #include "wire/las_client.h"
 
 #define EXIT_RUNTIME 125 /* the runtime itself failed: usage, attestation, configuration */
@@ -51,7 +52,7 @@ struct options {
 static struct process process;
 
 static const char usage_text[] =
-	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH --las SOCKET --config-id SESSION/SERVICE] -- "
+	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH|--cas-policy FILE --las SOCKET --config-id SESSION/SERVICE] -- "
 	"PROGRAM [ARG...]\n"
 	"\n"
 	"Runs PROGRAM in its own process, with the system calls of PROGRAM intercepted. With --config-id "
@@ -62,6 +63,7 @@ static const char usage_text[] =
 	"\n"
 	"  --cas IP:PORT      address of CAS, numeric\n"
 	"  --cas-key KEYHASH  the key CAS must have\n"
+	"  --cas-policy FILE  what CAS's own evidence must say, as JSON; instead of its key, or besides\n"
 	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
 	"  --config-id ID     SESSION/SERVICE of the policy\n"
 	"  --volumes FD       encrypted volumes, listed in a sealed memory file (`scone run --volume`)\n"
@@ -78,10 +80,27 @@ static int fail(const struct error *err, int status)
 	return status;
 }
 
+/* Lives as long as the process. */
+static int read_cas_policy(const char *path, const struct cas_policy **ret, struct error *err)
+{
+	struct cas_policy *p;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, CAS_POLICY_MAX + 1);
+	rc = collateral_read(path, CAS_POLICY_MAX, &b, err);
+	if (rc == 0)
+		rc = cas_policy_parse(b.data, b.len, &p, err);
+	buf_free(&b);
+	if (rc == 0)
+		*ret = p;
+	return rc;
+}
+
 static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
 {
 	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
-		{"cas-key", required_argument, NULL, 'k'}, {"las", required_argument, NULL, 'l'},
+		{"cas-key", required_argument, NULL, 'k'}, {"cas-policy", required_argument, NULL, 'p'}, {"las", required_argument, NULL, 'l'},
 		{"config-id", required_argument, NULL, 'i'}, {"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
@@ -100,6 +119,10 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 			if (key_hash_parse(optarg, strlen(optarg), o->attest.cas_key, &err))
 				return log_error("--cas-key %s: %s", optarg, err.text), -1;
 			o->attest.has_cas_key = true;
+			break;
+		case 'p':
+			if (read_cas_policy(optarg, &o->attest.cas_policy, &err))
+				return log_error("--cas-policy %s: %s", optarg, err.text), -1;
 			break;
 		case 'l':
 			o->attest.las = optarg;
@@ -133,9 +156,9 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 	o->program = argv + optind;
 	if (!o->program[0])
 		return log_error("no PROGRAM given; see --help"), -1;
-	if (o->attest.config_id && (!o->attest.cas || !o->attest.has_cas_key))
-		return log_error("--config-id %s needs --cas and --cas-key: a CAS whose key is not known "
-				 "cannot be trusted",
+	if (o->attest.config_id && (!o->attest.cas || (!o->attest.has_cas_key && !o->attest.cas_policy)))
+		return log_error("--config-id %s needs --cas and --cas-key or --cas-policy: a CAS whose key is "
+				 "not known cannot be trusted",
 			       o->attest.config_id),
 		       -1;
 	if (o->attest.config_id && o->volumes >= 0)
