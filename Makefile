@@ -70,6 +70,10 @@ crash: all
 tamper: all
 	@FULL=1 tests/tamper/volume.sh
 
+# MariaDB, PostgreSQL, Redis, git, Python, gcc, tar, R and Java on an encrypted volume, with kills; takes some minutes.
+volume-programs: all
+	@tests/programs/volume.sh
+
 # docs/syscalls.md, from the runtime's table.
 docs: all
 	@ninja -C $(BUILD) docs
@@ -83,4 +87,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-fs evidence stress cluster fuzz docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-fs evidence stress cluster fuzz volume-programs docs format install clean

@@ -264,6 +264,7 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 
 	if (o->volumes >= 0 && volumes_start(&process, o->volumes, &err))
 		return fail(&err, -1);
+	volume_start_directory();
 	if (launch_named(o, env, l, ret_status))
 		return -1;
 	rc = shields_init(&process, NULL);
@@ -437,7 +438,10 @@ static struct host_start host_start;
 
 static __attribute__((noreturn)) void start_on_own_stack(void)
 {
-	exit(start((int)((const uint64_t *)host_start.argv)[-1], &host_start));
+	int status = start((int)((const uint64_t *)host_start.argv)[-1], &host_start);
+
+	volumes_exit(&process); /* the program was not to be had */
+	exit(status);
 }
 
 /* The initial stack is to be the program's, with all that the kernel does for it: the runtime leaves it at once. */

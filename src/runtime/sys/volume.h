@@ -32,6 +32,9 @@ long volume_copy_call(struct regs *r, struct thread *t, const struct fd_entry *e
 /* volume_map.c; not in vfs */
 long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e);
 
+/* At the start, in the first process: its working directory is at or below a mount point, so it is the volume's, if that has it. */
+void volume_start_directory(void);
+
 /* The program that execve names, if it is in a volume: a descriptor of a sealed copy in memory, with its attributes and its name in real. Before
  * the program runs, too. VOLUME_NOT_OURS: the host has it; if *ret_moved, under the path in real. */
 struct stat;

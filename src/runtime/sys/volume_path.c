@@ -649,6 +649,26 @@ static long open_how(struct regs *r, struct thread *t)
 	return after_host(&as_openat, &plain, t, ret);
 }
 
+void volume_start_directory(void)
+{
+	struct thread scratch, *t = volumes_thread(&scratch);
+	char path[VFS_PATH_MAX];
+	struct vfs_node root;
+	struct vfs_place p;
+	const char *rest;
+	int mount;
+
+	if (!t || host_failed(host_call2(SYS_getcwd, (long)path, sizeof(path))))
+		return;
+	mount = vfs_mount_find(volumes_caller(t)->fs, path, &rest);
+	if (mount < 0)
+		return;
+	root = vfs_root((uint32_t)mount);
+	p.links = 0;
+	if (vfs_walk(volumes_caller(t), &root, *rest ? rest : ".", 0, &p) == 0)
+		(void)!vplace_chdir(t, &p);
+}
+
 static long getcwd_inside(struct regs *r, struct thread *t)
 {
 	char path[VFS_PATH_MAX];
