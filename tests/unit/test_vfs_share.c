@@ -508,6 +508,43 @@ static void test_map(void **state)
 	assert_int_equal(holds(V "/map"), 0);
 }
 
+/* No room to write the pages of a mapping back when it ends: they stay, and are read, until there is. */
+static void test_map_full(void **state)
+{
+	static uint8_t block[65536];
+	struct volume *v = vfs_mount_volume(w.c.fs, 0);
+	struct vfs_node n, again;
+	uint64_t off = 0;
+	uint8_t *p, back;
+	long r;
+
+	assert_int_equal(w_open(&w.c, V "/full", O_RDWR | O_CREAT, 0600, 5), 0);
+	assert_int_equal(vfs_ftruncate(&w.c, 5, 8 << 20), 0);
+	p = map(5, PROT_READ | PROT_WRITE, 8 << 20, &n);
+	memset(p, 'm', 8 << 20);
+	assert_int_equal(w_open(&w.c, V "/filler", O_RDWR | O_CREAT, 0600, 6), 0);
+	memset(block, 1, sizeof(block));
+	while ((r = vfs_write(&w.c, 6, block, sizeof(block))) > 0)
+		;
+	assert_int_equal(r, -ENOSPC);
+	munmap(p, 8 << 20);
+	assert_int_equal(vfs_unmap(&w.c, &n), -ENOSPC);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(w_open(&w.c, V "/full", O_RDWR, 0, 5), 0);
+	assert_int_equal(vfs_pread(&w.c, 5, &back, 1, (8 << 20) - 1), 1);
+	assert_int_equal(back, 'm');
+	/* mapped again it is the same */
+	assert_int_equal(vfs_map(&w.c, 5, PROT_READ, MAP_SHARED, &again, &off), 0);
+	assert_int_equal(vfs_unmap(&w.c, &again), -ENOSPC);
+	assert_int_equal(vfs_ftruncate(&w.c, 6, 0), 0);
+	assert_int_equal(vfs_close(&w.c, 5), 0);
+	assert_int_equal(vfs_sync(&w.c, 6), 0);
+	assert_int_equal(holds(V "/full"), 0);
+	assert_int_equal(volume_read(v, n.ino, (8 << 20) - 1, &back, 1), 1);
+	assert_int_equal(back, 'm');
+	assert_int_equal(vfs_close(&w.c, 6), 0);
+}
+
 /* As execve: another view of the same slot; what the old one was in the middle of is cleared up. */
 static void test_exec(void **state)
 {
@@ -631,6 +668,7 @@ int main(void)
 		TEST(test_deadlock),
 		TEST(test_interrupted),
 		TEST(test_map),
+		TEST(test_map_full),
 		TEST(test_exec),
 		TEST(test_pins),
 		TEST(test_tick),

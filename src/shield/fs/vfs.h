@@ -326,7 +326,8 @@ MUST_USE int vfs_flock(const struct vfs_caller *c, int fd, int operation);
  * -ENFILE; -ENOSYS: env has no pages. */
 MUST_USE int vfs_map(const struct vfs_caller *c, int fd, int prot, int flags, struct vfs_node *ret_node,
 	uint64_t *ret_off);
-/* One more of those the process has (a mapping was split), or one less. The last of all writes changed pages back. */
+/* One more of those the process has (a mapping was split), or one less. The last of all writes changed pages back: what that
+ * answered; if there was no room the pages stay, are what is read, and are tried again by vfs_sync and vfs_tick. */
 MUST_USE int vfs_map_again(const struct vfs_caller *c, const struct vfs_node *n);
 int vfs_unmap(const struct vfs_caller *c, const struct vfs_node *n); /* after munmap */
 /* msync(MS_SYNC): write changed pages of bytes off to off + len back, and make them durable if sync. */

@@ -322,14 +322,14 @@ static struct rg_cell *hold_mapped(const struct vfs_caller *c, uint32_t slot, ui
 	return cell;
 }
 
-/* Take count mappings of a slot out of the tables. The region's lock is held; the vnode's too. Answers whether it was the last. */
-static bool remove_refs(struct region *r, uint32_t slot, uint32_t vnode, bool all)
+/* Take a mapping, or all of a slot, out of the tables. The region's lock is held; the vnode's too. */
+static void remove_refs(struct region *r, uint32_t slot, uint32_t vnode, bool all)
 {
 	struct rg_vnode *vn = rg_vnode(r, vnode);
 	uint32_t *link = find_ref(r, slot, vnode), n = *link, count;
 
 	if (n == 0)
-		return false;
+		return;
 	count = all ? r->mapref[n - 1].count : 1;
 	rg_set(r, &vn->map_refs, vn->map_refs - count);
 	if (r->mapref[n - 1].count == count) {
@@ -338,14 +338,35 @@ static bool remove_refs(struct region *r, uint32_t slot, uint32_t vnode, bool al
 	} else {
 		rg_set(r, &r->mapref[n - 1].count, r->mapref[n - 1].count - count);
 	}
-	if (vn->map_refs > 0)
+}
+
+/* Nobody maps it any more and its pages are not needed: content is the volume's again. Locks as above; the caller's cell holds the vnode. */
+static bool detach(struct region *r, uint32_t vnode)
+{
+	struct rg_vnode *vn = rg_vnode(r, vnode);
+
+	if (vn->map_refs > 0 || atomic_load(&vn->map) == 0)
 		return false;
 	rg_set_atomic(r, &r->mapped, atomic_load(&r->mapped) - 1);
 	rg_set_atomic(r, &vn->map_seq, atomic_load(&vn->map_seq) + 1);
 	rg_set_atomic(r, &vn->map, 0);
-	/* the caller's cell has another */
 	rg_set(r, &vn->refs, vn->refs - 1);
 	return true;
+}
+
+/* Pages that could not be written back stay until they can, unless the file has no name to find it by. */
+static bool worth_keeping(struct vfs *f, const struct rg_vnode *vn)
+{
+	struct volume *v = volume_of(f, vn->mount);
+	struct volume_attr a;
+
+	return !volume_is_read_only(v) && volume_getattr(v, vn->ino, &a) == 0 && a.nlink > 0;
+}
+
+static int drop_pages(struct vfs *f, uint32_t vnode)
+{
+	/* what is there when the next mapping comes is dropped then, too */
+	return f->env.pages_drop(f->env.ctx, extent(vnode), (uint64_t)1 << RG_EXTENT_SHIFT);
 }
 
 int map_put(const struct vfs_caller *c, uint32_t slot, uint32_t vnode, bool all)
@@ -354,9 +375,9 @@ int map_put(const struct vfs_caller *c, uint32_t slot, uint32_t vnode, bool all)
 	struct region *r = f->r;
 	struct rg_vnode *vn = rg_vnode(r, vnode);
 	struct rg_cell *cell = hold_mapped(c, slot, vnode);
+	bool keep = false, gone;
 	uint32_t n, left;
-	bool last;
-	int e = 0;
+	int e = 0, x;
 
 	if (!cell)
 		return -EINVAL;
@@ -365,18 +386,18 @@ int map_put(const struct vfs_caller *c, uint32_t slot, uint32_t vnode, bool all)
 	n = *find_ref(r, slot, vnode);
 	left = n == 0 ? UINT32_MAX : vn->map_refs - (all ? r->mapref[n - 1].count : 1);
 	rg_leave(f);
-	if (left == 0)
+	if (left == 0) {
 		e = map_write_back(f, vnode, 0, UINT64_MAX);
+		keep = e < 0 && worth_keeping(f, vn);
+	}
 	rg_enter(f);
-	last = remove_refs(r, slot, vnode, all);
+	remove_refs(r, slot, vnode, all);
+	gone = !keep && detach(r, vnode);
 	rg_leave(f);
-	/* what is there when the next mapping comes is dropped then */
-	if (last && f->env.pages_drop(f->env.ctx, extent(vnode), (uint64_t)1 << RG_EXTENT_SHIFT) < 0 &&
-		e == 0)
-		e = -EIO;
+	x = gone ? drop_pages(f, vnode) : 0;
 	rg_unlock(f, &vn->lock);
 	hold_drop(c, cell);
-	return e;
+	return e < 0 ? e : x;
 }
 
 /* The vnode of a node that is mapped by the caller; 0: none. */
@@ -418,6 +439,28 @@ int vfs_map_sync(const struct vfs_caller *c, const struct vfs_node *n, uint64_t 
 	return e;
 }
 
+/* The cell holds the vnode. */
+static int sync_one(const struct vfs_caller *c, uint32_t vnode)
+{
+	struct vfs *f = c->fs;
+	struct rg_vnode *vn = rg_vnode(f->r, vnode);
+	bool gone = false;
+	int e;
+
+	rg_lock(f, &vn->lock);
+	e = map_write_back(f, vnode, 0, UINT64_MAX);
+	/* one that was kept because it could not be written back */
+	if (e == 0 || !worth_keeping(f, vn)) {
+		rg_enter(f);
+		gone = detach(f->r, vnode);
+		rg_leave(f);
+	}
+	if (gone && drop_pages(f, vnode) < 0 && e == 0)
+		e = -EIO;
+	rg_unlock(f, &vn->lock);
+	return e;
+}
+
 int map_sync_all(const struct vfs_caller *c)
 {
 	struct region *r = c->fs->r;
@@ -427,18 +470,15 @@ int map_sync_all(const struct vfs_caller *c)
 	if (atomic_load(&r->mapped) == 0)
 		return 0;
 	for (uint32_t v = 1; v <= high; v++) {
-		struct rg_vnode *vn = rg_vnode(r, v);
 		struct rg_cell *cell;
 		int x;
 
-		if (!atomic_load(&vn->map) || !atomic_load(&vn->map_dirty))
+		if (!atomic_load(&rg_vnode(r, v)->map) || !atomic_load(&rg_vnode(r, v)->map_dirty))
 			continue;
 		cell = hold_mapped(c, UINT32_MAX, v);
 		if (!cell)
 			continue;
-		rg_lock(c->fs, &vn->lock);
-		x = map_write_back(c->fs, v, 0, UINT64_MAX);
-		rg_unlock(c->fs, &vn->lock);
+		x = sync_one(c, v);
 		hold_drop(c, cell);
 		if (e == 0)
 			e = x;

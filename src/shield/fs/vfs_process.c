@@ -386,6 +386,7 @@ int vfs_leave(const struct vfs_caller *c)
 	struct vfs *f = c->fs;
 	struct region *r = f->r;
 	bool last;
+	int e, x;
 
 	empty_slot(c, c->slot);
 	vfs_reap(c);
@@ -393,7 +394,12 @@ int vfs_leave(const struct vfs_caller *c)
 	last = others(c) == 0;
 	rg_set(r, &r->slot[c->slot].state, RG_FREE);
 	rg_leave(f);
-	return last ? close_volumes(f) : 0;
+	if (!last)
+		return 0;
+	/* mappings whose pages could not be written back when they ended */
+	e = map_sync_all(c);
+	x = close_volumes(f);
+	return e < 0 ? e : x;
 }
 
 /* One of all who find it due does it. */
