@@ -334,13 +334,68 @@ port=$(free_port)
 	echo "SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION_IP=*"
 	echo "SCONE_NETWORK_SHIELD_CLIENT_C_IDENTITY=$(<"$pki/client.pem")"
 } >rules
-expect explain_client 0 'rule CLIENT_C: TLS 1.3; the server needs a certificate .*, with the name db.example' -- scone net explain --network-rules rules "TCP:10.0.0.1:$port"
-expect explain_server 0 'rule SERVER_S: TLS 1.3; the client needs a certificate' -- scone net explain --listens --network-rules rules "TCP:0.0.0.0:$port"
-expect explain_unlisted 0 'no rule names it, .* it is refused \(EACCES\)' -- scone net explain --network-rules rules TCP:10.0.0.1:1
-expect explain_no_place 2 'wanted TCP:ADDRESS:PORT or unix:PATH' -- scone net explain localhost
-expect explain_bad_file 4 'line 1 is no variable' -- scone net explain --network-rules "$pki/ca.pem" TCP:10.0.0.1:1
+expect explain_client 0 'rule CLIENT_C: TLS 1.3; the server needs a certificate .*, with the name db.example' -- "$bin/scone" net explain --network-rules rules "TCP:10.0.0.1:$port"
+expect explain_server 0 'rule SERVER_S: TLS 1.3; the client needs a certificate' -- "$bin/scone" net explain --listens --network-rules rules "TCP:0.0.0.0:$port"
+expect explain_unlisted 0 'no rule names it, .* it is refused \(EACCES\)' -- "$bin/scone" net explain --network-rules rules TCP:10.0.0.1:1
+expect explain_no_place 2 'wanted TCP:ADDRESS:PORT or unix:PATH' -- "$bin/scone" net explain localhost
+expect explain_bad_file 4 'line 1 is no variable' -- "$bin/scone" net explain --network-rules "$pki/ca.pem" TCP:10.0.0.1:1
 export SCONE_RUNTIME=$runtime
-start echo scone run --network-rules rules -- python3 echo.py "$port"
+start echo "$bin/scone" run --network-rules rules -- python3 echo.py "$port"
 wait_for echo listening "$port"
-expect run_with_rules 0 "got b'echo hello" -- scone run --network-rules rules -- python3 dial.py "$port"
+expect run_with_rules 0 "got b'echo hello" -- "$bin/scone" run --network-rules rules -- python3 dial.py "$port"
 end_process echo
+
+# --- identities that only CAS gives, to programs that have proved what they are ----------------------------------------------------------
+
+export SCONE_LAS_ADDR=$base/las.sock
+start_las || { not_ok start_las "scone-las does not start"; exit; }
+start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
+scone cas add main "$address" --trust-first >/dev/null 2>&1
+port=$(free_port)
+measured_server=$(scone measure redis-server 2>/dev/null) measured_client=$(scone measure redis-cli 2>/dev/null)
+cat >"$base/session.yml" <<END
+name: net-test
+version: "0.3"
+security: {attestation: {mode: simulation}}
+secrets:
+  - {name: ca_key, kind: private-key}
+  - {name: ca, kind: x509-ca, private_key: ca_key, common_name: net-test, valid_for: 1 year}
+  - {name: db_key, kind: private-key}
+  - {name: db, kind: x509, private_key: db_key, issuer: ca, endpoint: server, san: ["dns:db.net-test"], valid_for: 30 days}
+  - {name: web_key, kind: private-key}
+  - {name: web, kind: x509, private_key: web_key, issuer: ca, endpoint: client, san: ["dns:web.net-test"], valid_for: 30 days}
+images:
+  - {name: server, provide_secrets: [db]}
+  - {name: client, provide_secrets: [web]}
+services:
+  - name: db
+    image_name: server
+    command: [redis-server, --port, "$port", --bind, 127.0.0.1, --save, "", --daemonize, "no"]
+    attestation: [{mrenclave: [$measured_server]}]
+    environment:
+      SCONE_NETWORK_SHIELD: protected
+      SCONE_NETWORK_SHIELD_SERVER_DB: protected
+      SCONE_NETWORK_SHIELD_SERVER_DB_PORT: "TCP:$port"
+      SCONE_NETWORK_SHIELD_SERVER_DB_IDENTITY: "\$\$SCONE::db:privatekey\$\$\$\$SCONE::db:crt\$\$\$\$SCONE::db:chain\$\$"
+      SCONE_NETWORK_SHIELD_SERVER_DB_CLIENT_DNS_NAME: web.net-test
+  - name: web
+    image_name: client
+    command: [redis-cli, -p, "$port", set, attested, "yes"]
+    attestation: [{mrenclave: [$measured_client]}]
+    environment:
+      SCONE_NETWORK_SHIELD: protected
+      SCONE_NETWORK_SHIELD_CLIENT_DB: protected
+      SCONE_NETWORK_SHIELD_CLIENT_DB_DESTINATION: "TCP:db.net-test:$port"
+      SCONE_NETWORK_SHIELD_CLIENT_DB_DESTINATION_IP: "*"
+      SCONE_NETWORK_SHIELD_CLIENT_DB_IDENTITY: "\$\$SCONE::web:privatekey\$\$\$\$SCONE::web:crt\$\$\$\$SCONE::web:chain\$\$"
+END
+expect session_created 0 -- "$bin/scone" session create --no-substitute "$base/session.yml"
+start attested "$bin/scone" run --config-id net-test/db -- redis-server
+wait_for attested listening "$port"
+expect attested_pair 0 '^OK' -- "$bin/scone" run --config-id net-test/web -- redis-cli
+expect attested_server_refuses_others 1 'Connection reset|Server closed' -- redis-cli -p "$port" get attested
+holds attested_server_says_why grep -q 'refused, rule SERVER_DB: check record: ' "$base/attested.log"
+s_client -cert "$pki/client.crt" -key "$pki/client.key" >outsider.out 2>&1
+holds attested_server_refuses_another_ca grep -q 'refused, rule SERVER_DB: check issuer: seen certificate "client"' "$base/attested.log"
+expect explain_of_a_service 0 'rule CLIENT_DB: TLS 1.3; .* with the name db.net-test' -- "$bin/scone" net explain --config-id net-test/web "TCP:10.1.2.3:$port"
+end_process attested
