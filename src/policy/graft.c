@@ -169,6 +169,14 @@ static void replace(struct ynode *n, struct ynode *root)
 	ynode_free(root);
 }
 
+/* Another session's, which may have put secrets of its own into it. */
+static void hide(struct ynode *n)
+{
+	n->hidden = true;
+	for (size_t i = 0; i < n->count; i++)
+		hide(n->items[i]);
+}
+
 static size_t count_nodes(const struct ynode *n)
 {
 	size_t total = 1;
@@ -199,6 +207,8 @@ static void graft_fragment(struct parse *p, struct ynode *n, const struct templa
 		replace(n, root);
 		if (own)
 			graft(p, n, true);
+		else
+			hide(n);
 	}
 	diag_free(&d);
 }

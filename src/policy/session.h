@@ -1,9 +1,8 @@
 /*
  * session: one policy document, parsed and validated (session language 0.3). No I/O.
  *
- * What this version understands: name, version, predecessor, salt, creator, services (command, environment, pwd, image_name, attestation by
- * mrenclave, code), secrets (ascii, binary, private-key, public-key, x509, x509-ca), images (injection_files, provide_secrets), access_policy (ANY, NONE, CREATOR, key hash, certificate),
- * security.attestation.mode. What the language has beyond that is refused by name with E-UNSUPPORTED, never ignored.
+ * Versions 0.3 to 0.3.12, and 0.1 and 0.2 in the model of 0.3 (old.c). What the language has beyond what docs/session-language.md says is refused by name with
+ * E-UNSUPPORTED, never ignored.
  */
 #ifndef SCONE_POLICY_SESSION_H
 #define SCONE_POLICY_SESSION_H

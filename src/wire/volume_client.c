@@ -100,14 +100,20 @@ int volume_client_new(const struct volume_client_options *o, const struct config
 	return 0;
 }
 
+void volume_client_rest(struct volume_client *c)
+{
+	if (c->http && c->http_pid == getpid())
+		http_client_close(c->http);
+	else
+		http_client_abandon(c->http);
+	c->http = NULL;
+}
+
 void volume_client_free(struct volume_client *c)
 {
 	if (!c)
 		return;
-	if (c->http && c->http_pid == getpid())
-		http_client_close(c->http);
-	else if (c->http)
-		http_client_abandon(c->http);
+	volume_client_rest(c);
 	buf_free(&c->grant);
 	X509_free(c->cert);
 	EVP_PKEY_free(c->key);

@@ -81,12 +81,14 @@ enum volume_client_event {
  *   rollback_protected      CAS has it, or gets it with the next call that comes after the window; LOGGED within the window is only noted
  *   ephemeral               nothing, but for the first state of a new volume
  *   no_rollback_protection  nothing
- * ERR_IO: CAS could not be reached (rollback_protected: for longer than the patience). The next call tries again.
+ * ERR_IO, ERR_PEER: CAS could not be reached, or was cut off (rollback_protected: for longer than the patience). The next call tries again.
  */
 MUST_USE int volume_client_publish(struct volume_client *c, enum volume_client_event event,
 	const struct volume_state *version, struct error *err);
 /* Bring what is noted to CAS, and give a sign of life when a third of the term is over. Cheap when there is nothing to do. */
 MUST_USE int volume_client_tick(struct volume_client *c, struct error *err);
+/* Close the connection, if this process has one; the next call makes another. Before a fork after which the child closes descriptors. */
+void volume_client_rest(struct volume_client *c);
 /* The last version, and the lease back. Nothing to do without a lease. */
 MUST_USE int volume_client_close(
 	struct volume_client *c, const struct volume_state *version, struct error *err);

@@ -9,6 +9,7 @@
  *   close GENERATION TAG
  *   fork                        a child does what follows; the parent waits and has its exit status
  *   pack                        what execve does: the client anew from its own state
+ *   rest                        close the connection
  *   skip MS                     the client's clock goes on
  */
 #include <stdio.h>
@@ -159,6 +160,9 @@ static void run(struct volume_client *c, const struct volume_client_options *o)
 			answer(volume_client_close(c, &v, &err), &err, "");
 		} else if (n == 2 && !strcmp(word[0], "skip")) {
 			skipped += strtoull(word[1], NULL, 10);
+			answer(0, &err, "");
+		} else if (n == 1 && !strcmp(word[0], "rest")) {
+			volume_client_rest(c);
 			answer(0, &err, "");
 		} else if (n == 1 && !strcmp(word[0], "pack")) {
 			c = repack(c, o);
