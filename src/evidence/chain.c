@@ -151,15 +151,29 @@ static void consider(X509_CRL *crl, const struct x509_chain *c, size_t i, struct
 		*n = (struct newest){crl, from, to, n->unsigned_lists};
 }
 
-static int check_list(const struct newest *n, const struct x509_chain *c, size_t i, const char *what,
-	uint64_t now, uint64_t *valid_until, struct error *err)
+/* How to get the list that is missing or too old. */
+static int say_source(const struct chain_rules *rules, struct error *err)
+{
+	const char *check = err ? err->check : NULL;
+
+	if (!err)
+		return -1;
+	error_set(err, ERR_ATTEST, "%s: %s%sscone collateral import FILE", err->text,
+		rules->crl_command ? rules->crl_command : "", rules->crl_command ? " >FILE, then " : "");
+	err->check = check;
+	return -1;
+}
+
+static int check_list(const struct newest *n, const struct x509_chain *c, size_t i,
+	const struct chain_rules *rules, uint64_t now, uint64_t *valid_until, struct error *err)
 {
 	char name[NAME_LEN], text[NAME_LEN + 40], serial[48];
+	const char *what = rules->what;
 
 	x509_common_name(c->cert[i + 1], name, sizeof(name));
 	snprintf(text, sizeof(text), "revocation list of '%s'", name);
 	if (check_dates(what, text, CHECK_CRL_TIME, n->from, n->to, now, valid_until, err) < 0)
-		return -1;
+		return say_source(rules, err);
 	if (!x509_crl_lists(n->crl, c->cert[i]))
 		return 0;
 	x509_common_name(c->cert[i], name, sizeof(name));
@@ -181,9 +195,9 @@ static int no_list(const struct newest *n, const struct x509_chain *c, size_t i,
 	if (!rules->need_crl || ctx->allow_no_revocation ||
 		X509_get_ext_by_NID(c->cert[i], NID_crl_distribution_points, -1) < 0)
 		return 0;
-	return evidence_refuse(err, CHECK_CRL_MISSING,
-		"%s: there is no revocation list of '%s', wanted one (scone collateral import)", rules->what,
-		name);
+	evidence_refuse(err, CHECK_CRL_MISSING, "%s: there is no revocation list of '%s', wanted one",
+		rules->what, name);
+	return say_source(rules, err);
 }
 
 static int check_revocation(const struct x509_chain *c, const struct chain_rules *rules,
@@ -195,7 +209,7 @@ static int check_revocation(const struct x509_chain *c, const struct chain_rules
 		consider(rules->carried, c, i, &n);
 		for (size_t k = 0; ctx->collateral && k < ctx->collateral->crl_count; k++)
 			consider(ctx->collateral->crls[k].crl, c, i, &n);
-		if (n.crl ? check_list(&n, c, i, rules->what, ctx->now, valid_until, err) < 0
+		if (n.crl ? check_list(&n, c, i, rules, ctx->now, valid_until, err) < 0
 			  : no_list(&n, c, i, rules, ctx, err) < 0)
 			return -1;
 	}

@@ -17,6 +17,7 @@ struct chain_rules {
 		carried; /* a revocation list that came with the evidence, or NULL; those of the context's collateral count, too */
 	/* A certificate whose issuer names a place for its list (CRL distribution point) must have one, unless the context allows none. */
 	bool need_crl;
+	const char *crl_command; /* that fetches the list, for the refusals; NULL: not known */
 };
 
 /*

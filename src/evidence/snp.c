@@ -195,8 +195,12 @@ static int check_chain(const struct x509_chain *c, struct bytes carried_crl, con
 		.need_crl = true,
 	};
 	struct error why = {0};
+	char command[80];
 	int rc;
 
+	(void)snprintf(command, sizeof(command), "curl https://kdsintf.amd.com/%s/v1/%s/crl",
+		k->vlek ? "vlek" : "vcek", snp_product_name(k->product));
+	rules.crl_command = command;
 	if (carried_crl.p && x509_crl_from_der(carried_crl.p, carried_crl.n, &rules.carried, &why) < 0)
 		return evidence_refuse(err, CHECK_CRL_FORMAT, "SEV-SNP certificate table: %s", why.text);
 	rc = chain_verify(c, &rules, ctx, valid_until, err);

@@ -387,6 +387,7 @@ static void test_real(void **state)
 	assert_string_equal(v.detail.snp.product, "Milan");
 	ctx.allow_no_revocation = false;
 	refused(&e, &ctx, CHECK_CRL_MISSING, "ARK-Milan");
+	refused(&e, &ctx, CHECK_CRL_MISSING, "curl https://kdsintf.amd.com/vcek/v1/Milan/crl >FILE");
 	ctx.allow_no_revocation = true;
 	for (size_t bit = 0; bit < 8 * report.len; bit++) {
 		report.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
