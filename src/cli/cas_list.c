@@ -61,6 +61,23 @@ int cas_address_parse(const char *address, char **ret_host, char ret_port[8], st
 	return 0;
 }
 
+int cas_addresses_each(const char *addresses, int (*f)(void *arg, const char *address, struct error *err),
+	void *arg, struct error *err)
+{
+	char *copy = strdup(addresses), *rest = copy, *one, *host, port[8];
+	int rc = copy ? 0 : error_set(err, ERR_NOMEM, "no memory");
+
+	while (!rc && (one = strsep(&rest, ","))) {
+		rc = cas_address_parse(one, &host, port, err);
+		if (rc)
+			break;
+		free(host);
+		rc = f ? f(arg, one, err) : 0;
+	}
+	free(copy);
+	return rc;
+}
+
 /* Read a JSON object with version 1; no file gives *ret NULL. */
 static int load(const char *name, json_t **ret, struct error *err)
 {
@@ -167,8 +184,9 @@ void cas_list_free(struct cas_list *l)
 static bool same_address(const char *a, const char *b)
 {
 	char *ha = NULL, *hb = NULL, pa[8], pb[8];
-	bool same = !cas_address_parse(a, &ha, pa, NULL) && !cas_address_parse(b, &hb, pb, NULL) &&
-		    !strcasecmp(ha, hb) && !strcmp(pa, pb);
+	bool same = !strcmp(a, b) ||
+		    (!cas_address_parse(a, &ha, pa, NULL) && !cas_address_parse(b, &hb, pb, NULL) &&
+			    !strcasecmp(ha, hb) && !strcmp(pa, pb));
 
 	free(ha);
 	free(hb);
@@ -235,12 +253,10 @@ int cas_list_add(const char *name, const char *address, const uint8_t key[KEY_HA
 	struct error *err)
 {
 	struct cas_list l;
-	char *host, port[8];
 	int lock, rc;
 
-	if (cas_name_check(name, err) || cas_address_parse(address, &host, port, err))
+	if (cas_name_check(name, err) || cas_addresses_each(address, NULL, NULL, err))
 		return -1;
-	free(host);
 	if ((lock = home_lock(err)) < 0)
 		return -1;
 	rc = cas_list_load(&l, err);

@@ -40,6 +40,9 @@ MUST_USE int cas_list_set_default(const char *name, struct error *err);
 MUST_USE int cas_name_check(const char *name, struct error *err);
 /* "HOST", "HOST:PORT", "[V6]:PORT" or "[V6]" -> parts, the default port filled in; host without brackets, fresh storage. */
 MUST_USE int cas_address_parse(const char *address, char **ret_host, char ret_port[8], struct error *err);
+/* The same for several CAS with one key and one store, comma-separated. f is called for each; NULL: only checked. */
+MUST_USE int cas_addresses_each(const char *addresses,
+	int (*f)(void *arg, const char *address, struct error *err), void *arg, struct error *err);
 
 /* The hash this user last saw of a session: true and *ret filled, or false. */
 bool session_seen(const uint8_t cas_key[KEY_HASH_LEN], const char *session, uint8_t ret[SESSION_HASH_LEN]);

@@ -14,12 +14,9 @@ static int resolve(
 	const struct cas_list *l, const char *which, const char *key, struct target *t, struct error *err)
 {
 	const struct cas_entry *e = cas_list_find(l, which);
-	char *host, port[8];
 
-	if (!e && cas_address_parse(which, &host, port, err))
+	if (!e && cas_addresses_each(which, NULL, NULL, err))
 		return -1;
-	if (!e)
-		free(host);
 	t->address = strdup(e ? e->address : which);
 	t->name = e ? strdup(e->name) : NULL;
 	if (!t->address || (e && !t->name))
@@ -88,7 +85,8 @@ static int identity_of(EVP_PKEY *key, struct identity *ret, struct error *err)
 {
 	struct identity id = {0};
 
-	if (x509_self_signed(key, "OpenSCONE board member", NULL, NULL, 1, &id.cert, err) || key_hash(key, id.hash, err)) {
+	if (x509_self_signed(key, "OpenSCONE board member", NULL, NULL, 1, &id.cert, err) ||
+		key_hash(key, id.hash, err)) {
 		identity_free(&id);
 		return -1;
 	}

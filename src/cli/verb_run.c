@@ -84,6 +84,42 @@ static int resolve(const char *address, char *ret, size_t n, struct error *err)
 	return rc ? -1 : 0;
 }
 
+struct resolved {
+	char *text; /* of size bytes */
+	size_t len, size;
+	bool any;
+	struct error last;
+};
+
+/* A host that has no address now does not keep the others from being used. */
+static int resolve_one(void *arg, const char *address, struct error *err)
+{
+	char one[NI_MAXHOST + 16];
+	struct resolved *r = arg;
+	int n;
+
+	if (resolve(address, one, sizeof(one), &r->last))
+		return 0;
+	n = snprintf(r->text + r->len, r->size - r->len, "%s%s", r->any ? "," : "", one);
+	if (n < 0 || (size_t)n >= r->size - r->len)
+		return error_set(err, ERR_LIMIT, "the addresses of CAS are over %zu bytes together", r->size);
+	r->len += (size_t)n;
+	r->any = true;
+	return 0;
+}
+
+static int resolve_all(const char *addresses, char *ret, size_t n, struct error *err)
+{
+	struct resolved r = {.text = ret, .size = n};
+
+	if (cas_addresses_each(addresses, resolve_one, &r, err))
+		return -1;
+	if (r.any)
+		return 0;
+	*err = r.last;
+	return -1;
+}
+
 static int check_config_id(const char *id, struct error *err)
 {
 	char *session = NULL, *service = NULL, *otp = NULL;
@@ -125,7 +161,7 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 	if (check_config_id(p->config_id, err) ||
 		target_select(a, NULL, a->value[OPT_CAS_KEY], &p->cas, err) ||
 		(!a->value[OPT_POLICY] && target_require_key(&p->cas, err)) ||
-		resolve(p->cas.address, p->cas_address, sizeof(p->cas_address), err))
+		resolve_all(p->cas.address, p->cas_address, sizeof(p->cas_address), err))
 		return -1;
 	if (p->cas.has_key)
 		key_hash_text(p->cas.key, p->cas_key);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/secret.h"
+#include "crypto/hash.h"
 #include "crypto/init.h"
 #include "crypto/key.h"
 #include "crypto/x509.h"
@@ -22,6 +23,7 @@
 #include "wire/sock.h"
 
 #define DEFAULT_TIMEOUT_MS 15000
+#define ADDRESS_MAX 300
 
 struct http_client {
 	struct http_address address;
@@ -253,7 +255,8 @@ static int connect_to(struct http_client *c, bool numeric_only, int64_t deadline
 	return connect_by_name(c, deadline, err);
 }
 
-int http_client_open(const struct http_client_options *o, struct http_client **ret, struct error *err)
+static int open_one(
+	const struct http_client_options *o, const char *address, struct http_client **ret, struct error *err)
 {
 	struct http_client *c;
 	int64_t deadline;
@@ -274,7 +277,7 @@ int http_client_open(const struct http_client_options *o, struct http_client **r
 		memcpy(c->wanted_key, o->pinned_key, KEY_HASH_LEN);
 	}
 	deadline = sock_deadline(c->timeout_ms);
-	if (http_address_parse(o->address, CAS_DEFAULT_PORT, &c->address, err) < 0 ||
+	if (http_address_parse(address, CAS_DEFAULT_PORT, &c->address, err) < 0 ||
 		connect_to(c, o->numeric_only, deadline, err) < 0 || set_up_tls(c, o, err) < 0 ||
 		handshake(c, deadline, err) < 0) {
 		c->closed = true;
@@ -283,6 +286,42 @@ int http_client_open(const struct http_client_options *o, struct http_client **r
 	}
 	*ret = c;
 	return 0;
+}
+
+/* Address number i of a comma-separated list; NULL behind the last. ret holds ADDRESS_MAX bytes. */
+static const char *address_at(const char *list, size_t i, char *ret)
+{
+	size_t n = strcspn(list, ",");
+
+	for (; i > 0; i--) {
+		if (!list[n])
+			return NULL;
+		list += n + 1;
+		n = strcspn(list, ",");
+	}
+	if (n >= ADDRESS_MAX)
+		n = ADDRESS_MAX - 1;
+	memcpy(ret, list, n);
+	ret[n] = '\0';
+	return ret;
+}
+
+int http_client_open(const struct http_client_options *o, struct http_client **ret, struct error *err)
+{
+	char address[ADDRESS_MAX];
+	size_t n = 0, first = 0;
+	uint8_t die = 0;
+
+	while (address_at(o->address, n, address))
+		n++;
+	/* Each client begins with another one, so that none of them has all the load. */
+	if (n > 1 && random_bytes(&die, sizeof(die), err))
+		return -1;
+	first = die % n;
+	for (size_t i = 0; i < n; i++)
+		if (!open_one(o, address_at(o->address, (first + i) % n, address), ret, err))
+			return 0;
+	return n > 1 ? error_wrap(err, "none of the %zu CAS is reached; the last one", n) : -1;
 }
 
 void http_client_close(struct http_client *c)

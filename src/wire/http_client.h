@@ -21,7 +21,9 @@
 struct http_client;
 
 struct http_client_options {
-	const char *address; /* "HOST:PORT", "[V6]:PORT", or HOST (port 8081) */
+	/* "HOST:PORT", "[V6]:PORT", or HOST (port 8081); several CAS of one key: comma-separated, of which the first that is reached is taken, beginning
+	 * with any of them. The timeout is for each. */
+	const char *address;
 	const uint8_t *pinned_key; /* 32-byte key hash; NULL only with accept_any; checked when given */
 	bool accept_any; /* take any server key (used by `cas add`/`cas attest` to learn it); http_client_server_key tells it */
 	bool numeric_only; /* no name resolution (inside the runtime) */

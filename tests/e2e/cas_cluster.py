@@ -257,6 +257,7 @@ def killed_in_turn(t, base):
                     (len(shared.updates), shared.attested, shared.lost))
             check_history(t, cluster, identity, shared)
             no_majority(t, etcd, cluster, identity)
+            command_line(t, base, cluster)
             stop_and_verify(t, cluster)
         finally:
             shared.stop.set()
@@ -285,6 +286,27 @@ def no_majority(t, etcd, cluster, identity):
     t.equal('with the majority back: reads', r.status, 200)
     t.equal('what was not acknowledged is not there', cluster.cas[0].call('GET', f'{SESSIONS}/late', identity=identity).status, 404)
     t.equal('with the majority back: writes', cluster.cas[0].call('POST', SESSIONS, document('late', 1, None, '0' * 32), identity).status, 201)
+
+
+def command_line(t, base, cluster):
+    """The command line knows all addresses and takes one that is there."""
+    env = dict(os.environ, SCONE_HOME=os.path.join(base, 'home'))
+    addresses = ','.join('%s:%d' % c.address for c in cluster.cas)
+
+    def scone(*args):
+        p = subprocess.run([os.path.join(BIN, 'scone'), *args], capture_output=True, env=env, timeout=60)
+        return p.returncode, (p.stdout + p.stderr).decode(errors='replace')
+    status, text = scone('cas', 'add', 'cluster', addresses, '--key', cluster.key)
+    t.check('several addresses under one name', status == 0, text)
+    cluster.cas[0].kill()
+    results = []
+    for i in range(6):
+        path = os.path.join(base, f'cli{i}.yml')
+        with open(path, 'w') as f:
+            f.write(f'name: cli{i}\nversion: "0.3"\n')
+        results.append(scone('session', 'create', path))
+    t.check('one of them gone: every command goes to another', all(r[0] == 0 for r in results), results)
+    cluster.cas[0].up()
 
 
 def stop_and_verify(t, cluster):

@@ -3,6 +3,7 @@
 
 import os
 import random
+import resource
 import signal
 import socket
 import ssl
@@ -248,6 +249,43 @@ def many(t, base):
         t.equal('stops on TERM', cas.stop(), 0)
 
 
+def slowloris(t, base):
+    """A thousand connections that send a byte now and then, in every phase: others are served, and nobody waits long."""
+    alice = Identity(base, 'alice')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with Running(base, '--max-connections', '2000', '--timeout', '60') as cas:
+        t.equal('a session', cas.call('POST', SESSIONS, 'name: a\nversion: "0.3"\n', alice).status, 201)
+        hold = []
+        try:
+            for i in range(1000):
+                s = socket.create_connection(cas.address, 20)
+                hold.append(s)
+                if i % 10 == 0:  # a handshake each costs the test time
+                    s = tls(alice).wrap_socket(s, do_handshake_on_connect=True)
+                    hold[-1] = s
+                    s.sendall(b'POST /v1/sessions HTTP/1.1\r\nHost: c\r\nContent-Length: 1000\r\n\r\nname' if i % 20 else b'GET /hea')
+                elif i % 2:
+                    s.sendall(b'\x16\x03\x01\x02')
+            took, good = [], 0
+            for i in range(30):
+                for s in hold[i::30]:
+                    try:
+                        s.sendall(b'n')
+                    except OSError:
+                        pass
+                begin = time.monotonic()
+                good += cas.call('GET', SESSIONS + '/a', identity=alice).status == 200
+                took.append(time.monotonic() - begin)
+            t.equal('thirty of thirty are served beside a thousand', good, 30)
+            t.check('none waited long', sorted(took)[-2] < 3, took)
+        finally:
+            for s in hold:
+                s.close()
+        t.equal('stops on TERM', cas.stop(), 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def stopping(t, base):
     alice = Identity(base, 'alice')
     with Running(base) as cas:
@@ -292,4 +330,4 @@ def stopping(t, base):
 
 
 if __name__ == '__main__':
-    main(sizes, protocol, garbage, slow, slow_reader, many, stopping)
+    main(sizes, protocol, garbage, slow, slow_reader, many, slowloris, stopping)
