@@ -24,7 +24,8 @@ static void flow_map(const struct ynode *n, struct buf *out)
 		out->failed = true;
 		return;
 	}
-	memcpy(sorted, n->items, n->count * sizeof *sorted);
+	for (size_t i = 0; i < n->count; i++)
+		sorted[i] = n->items[i];
 	qsort(sorted, n->count, sizeof *sorted, key_order);
 	buf_putc(out, '{');
 	for (size_t i = 0; i < n->count; i++) {
@@ -295,9 +296,12 @@ static size_t splice(struct parse *p, struct ynode *list, size_t at)
 		parse_nomem(p);
 		return 1;
 	}
-	memcpy(items, list->items, at * sizeof *items);
-	memcpy(items + at, inner->items, added * sizeof *items);
-	memcpy(items + at + added, list->items + at + 1, (list->count - at - 1) * sizeof *items);
+	for (size_t i = 0; i < at; i++)
+		items[i] = list->items[i];
+	for (size_t i = 0; i < added; i++)
+		items[at + i] = inner->items[i];
+	for (size_t i = at + 1; i < list->count; i++)
+		items[i - 1 + added] = list->items[i];
 	for (size_t i = 0; i < count; i++) {
 		items[i]->parent = list;
 		items[i]->index = i;

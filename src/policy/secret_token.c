@@ -121,7 +121,8 @@ static void read_jwt(struct parse *p, const struct ynode *n, struct secret_spec 
 	for (size_t i = 0; i < payload->count; i++)
 		if (!payload->items[i]->bad)
 			read_claim(p, payload->items[i], s);
-	qsort(s->claims, s->claim_count, sizeof *s->claims, claim_order);
+	if (s->claims)
+		qsort(s->claims, s->claim_count, sizeof *s->claims, claim_order);
 }
 
 void read_secret_token(struct parse *p, const struct ynode *n, struct secret_spec *s)
