@@ -20,8 +20,19 @@
 
 enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
 /* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way; VOLUME_ANY: in one with
- * volumes. */
-enum sys_flags { FD_ARG0 = 1, FD_ARG1 = 2, FD_ARG2 = 4, FD_ARG4 = 8, NET_ANY = 16, NET_WAITS = 32, VOLUME_ANY = 64 };
+ * volumes. NET_ONLY: the descriptor is looked at in a program with rules of the network only. */
+enum sys_flags {
+	FD_ARG0 = 1,
+	FD_ARG1 = 2,
+	FD_ARG2 = 4,
+	FD_ARG4 = 8,
+	NET_ANY = 16,
+	NET_WAITS = 32,
+	VOLUME_ANY = 64,
+	NET_ONLY = 128
+};
+#define FD_FLAGS (FD_ARG0 | FD_ARG1 | FD_ARG2 | FD_ARG4)
+#define NET_FLAGS (NET_ANY | NET_WAITS | NET_ONLY)
 
 typedef long (*sys_handler)(struct regs *r, struct thread *t);
 

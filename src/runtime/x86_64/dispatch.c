@@ -9,10 +9,20 @@
 
 uint8_t scone_lean[65536];
 
+/* Can the call be one that a shield of this process answers? */
+static bool may_be_slow(const struct process *p, unsigned flags)
+{
+	if (!p->fd_bits)
+		return false;
+	if ((p->net_rules && (flags & NET_FLAGS)) || (p->volumes && (flags & VOLUME_ANY)))
+		return true;
+	return (flags & FD_FLAGS) && !(flags & NET_ONLY);
+}
+
 void lean_start(const struct process *p)
 {
 	for (unsigned nr = 0; nr < SYS_TABLE_SIZE; nr++)
-		scone_lean[nr] = sys_table[nr].kind == SYS_PASS && !(p->fd_bits && sys_table[nr].flags);
+		scone_lean[nr] = sys_table[nr].kind == SYS_PASS && !may_be_slow(p, sys_table[nr].flags);
 }
 
 void regs_restart(struct regs *r)
@@ -36,7 +46,7 @@ static void finish(struct regs *r, long ret)
 
 static bool touches_shield(const struct process *p, const struct regs *r, unsigned flags)
 {
-	if (!p->fd_bits)
+	if (!p->fd_bits || ((flags & NET_ONLY) && !p->net_rules))
 		return false;
 	if (((flags & VOLUME_ANY) && p->volumes) || ((flags & NET_ANY) && p->net_rules) || ((flags & NET_WAITS) && net_is_shaking(p)))
 		return true;
