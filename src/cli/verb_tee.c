@@ -30,6 +30,51 @@ static int tpm_statement(json_t *into, struct error *err)
 								  : 0;
 }
 
+/* Registers that cover firmware, kernel and what starts it, as a policy lists them: "{0: HEX, 4: HEX}". */
+static void put_registers(struct buf *b, const json_t *values, const char *prefix, const int *which, size_t n)
+{
+	char key[16];
+
+	buf_puts(b, "{");
+	for (size_t i = 0; i < n; i++) {
+		const char *hex;
+
+		(void)snprintf(key, sizeof(key), "%s%d", prefix, which[i]);
+		hex = json_string_value(json_object_get(values, key));
+		buf_printf(b, "%s%d: %s", i ? ", " : "", which[i], hex ? hex : "");
+	}
+	buf_puts(b, "}");
+}
+
+/* What a policy could say of this machine, from what it said (docs/session-language.md, 14.10). */
+static int add_policy(enum tee_type tee, json_t *said, struct error *err)
+{
+	static const int boot[] = {0, 4, 7}, rtmrs[] = {0, 1, 2}, enclave[] = {0, 1, 2};
+	const char *launch =
+		json_string_value(json_object_get(said, tee == TEE_SNP ? "measurement" : "mrtd"));
+	struct buf b;
+	int rc;
+
+	buf_init(&b, 4096);
+	buf_printf(&b, "machine: {%s: {", tee_type_name(tee));
+	if (tee == TEE_TPM || tee == TEE_NITRO)
+		buf_puts(&b, "pcrs: ");
+	else
+		buf_printf(&b, "launch: %s", launch ? launch : "");
+	if (tee == TEE_TPM)
+		put_registers(&b, json_object_get(said, "pcrs_sha256"), "", boot, 3);
+	else if (tee == TEE_NITRO)
+		put_registers(&b, json_object_get(said, "pcrs"), "", enclave, 3);
+	else if (tee == TEE_TDX) {
+		buf_puts(&b, ", rtmrs: ");
+		put_registers(&b, said, "rtmr", rtmrs, 3);
+	}
+	buf_puts(&b, "}}");
+	rc = b.failed ? -1 : json_object_set_new(said, "policy", json_string(buf_cstr(&b)));
+	buf_free(&b);
+	return rc < 0 ? error_set(err, ERR_NOMEM, "no memory") : 0;
+}
+
 /* What the hardware says of this guest, over report data of zeros. */
 static int guest_statement(const struct tee_ops *ops, json_t *into, struct error *err)
 {
@@ -66,9 +111,9 @@ static int statement(const struct tee_ops *ops, json_t *into, struct error *err)
 		return json_object_set_new(
 			into, "policy", json_string("security: {attestation: {mode: simulation}}"));
 	case TEE_TPM:
-		return tpm_statement(into, err);
+		return tpm_statement(into, err) < 0 ? -1 : add_policy(ops->type, into, err);
 	default:
-		return guest_statement(ops, into, err);
+		return guest_statement(ops, into, err) < 0 ? -1 : add_policy(ops->type, into, err);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
+#include "core/log.h"
 #include "crypto/key.h"
 #include "crypto/x509.h"
 #include "wire/http_client.h"
@@ -197,8 +198,10 @@ int attest_service(const struct attest_options *o, const struct manifest *m, str
 	if (make_key(&a, err))
 		goto out;
 	rc = try(&a, m, ret, &refusal);
-	if (rc && may_pass(&refusal))
+	if (rc && may_pass(&refusal)) {
+		log_info("%s; LAS is asked for newer evidence of this machine", refusal.text);
 		rc = begin_again(&a, &refusal) ? -1 : try(&a, m, ret, &refusal);
+	}
 	if (rc && err)
 		*err = refusal;
 out:

@@ -71,8 +71,8 @@ measurement=$(scone measure "$base/program")
 for hw; do
 	type=$hw
 	[[ $hw != snp ]] || type=sev-snp
-	rm -rf "$base/hw" "$base/cas" "${SCONE_HOME:?}"
-	mkdir "$base/hw"
+	rm -rf "$base/hw" "$base/hw2" "$base/cas" "${SCONE_HOME:?}"
+	mkdir "$base/hw" "$base/hw2"
 	unset address
 	: >"$base/machine.log"
 	count=0
@@ -89,12 +89,16 @@ for hw; do
 	machine || not_ok "$hw: scone-las" "$(tail -n 2 "$base/machine.log")"
 	cas || not_ok "$hw: scone-cas" "$(tail -n 2 "$base/cas.log")"
 	scone cas add main "$address" --trust-first >/dev/null 2>&1
+	# What `scone tee probe` proposes admits this machine, too.
+	proposed=$(SCONE_TSM_REPORT=$base/hw2/report "$standin" "--$hw" "$base/hw2" -- "$bin/scone" tee probe --json 2>"$err" | jq -r --arg d "$hw" '.[] | select(.driver == $d) | .says.policy')
+	create proposed "${proposed#machine: }"
 	create good "$good"
 	create bad "$bad"
 	create elsewhere "{tpm: {pcrs: {0: ${launch:0:64}}}}"
 
 	attest good 'attested' 0 '^it is a secret$'
 	holds "$hw: by one quote beside that of LAS's start" more_quotes 2
+	attest proposed 'attested by what scone tee probe proposes' 0 '^it is a secret$'
 	attest good 'attested again' 0 '^it is a secret$'
 	holds "$hw: without the hardware" more_quotes 0
 	attest bad 'another start is refused with both values' 125 "machine: bad/service: .*is $launch, wanted $other"
