@@ -71,7 +71,11 @@ static void upload(struct cas *c, const struct http_request *q, struct upload u,
 			log_refusal("upload", "", q->key, &err);
 		api_error(r, &err, &d);
 	} else {
-		log_change(c, done.proposed ? "update proposed" : done.created ? "created" : "updated", done.name, q->key);
+		log_change(c,
+			done.proposed  ? "update proposed"
+			: done.created ? "created"
+				       : "updated",
+			done.name, q->key);
 		log_document("upload", q->key, &d);
 		upload_answer(c, &done, &d, r);
 		free(done.name);
@@ -122,20 +126,36 @@ static int list_one(void *arg, const char *name, const uint8_t hash[SESSION_HASH
 	return 0;
 }
 
+/* after=NAME; NULL without it. decoded holds HTTP_TARGET_MAX. */
+static int get_after(const struct http_request *q, char *decoded, const char **ret, struct error *err)
+{
+	const char *text;
+
+	*ret = NULL;
+	if (http_query_value(q->query, "after", &text, err))
+		return -1;
+	if (!text)
+		return 0;
+	if (http_percent_decode(text, strlen(text), decoded, err) || session_name_check(decoded, err))
+		return -1;
+	*ret = decoded;
+	return 0;
+}
+
 void api_session_list(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
+	char decoded[HTTP_TARGET_MAX], *next = NULL;
 	json_t *list = json_array();
 	struct error err = {0};
+	const char *after;
 
-	if (q->query[0]) {
-		error_set(&err, ERR_INPUT, "query \"%.64s\": this call has none", q->query);
+	if (get_after(q, decoded, &after, &err) ||
+		sessions_list(c->store, c->audit, &(struct requester){.caller = q->key}, (uint64_t)time(NULL),
+			after, &next, list_one, list, &err))
 		api_error(r, &err, NULL);
-	} else if (sessions_list(c->store, c->audit, &(struct requester){.caller = q->key},
-			   (uint64_t)time(NULL), list_one, list, &err)) {
-		api_error(r, &err, NULL);
-	} else {
-		api_json(r, 200, json_pack("{s:O}", "sessions", list));
-	}
+	else
+		api_json(r, 200, json_pack("{s:O,s:s*}", "sessions", list, "next", next));
+	free(next);
 	json_decref(list);
 }
 
@@ -186,7 +206,8 @@ static int load_readable(struct cas *c, const char *name, const uint8_t *hash, c
 	stored_session_init(&current);
 	if (sessions_load(c->store, name, NULL, &current, err))
 		goto out;
-	if (permit(c->store, c->audit, &current, OP_READ, &(struct requester){.caller = caller}, x.now, err)) {
+	if (permit(c->store, c->audit, &current, OP_READ, &(struct requester){.caller = caller}, x.now,
+		    err)) {
 		error_wrap(err, "session \"%s\"", name);
 	} else if (board_take_read(&x, &current, caller, err)) {
 		goto out;
@@ -230,7 +251,8 @@ static bool deletion_is_asked(struct cas *c, const char *name)
 	return asked;
 }
 
-static void ask_deletion(struct cas *c, const char *name, const uint8_t key[KEY_HASH_LEN], struct http_reply *r)
+static void ask_deletion(
+	struct cas *c, const char *name, const uint8_t key[KEY_HASH_LEN], struct http_reply *r)
 {
 	struct board_context x = {.store = c->store, .audit = c->audit, .now = (uint64_t)time(NULL)};
 	char hash[HASH_HEX], id[PROPOSAL_ID_HEX + 1];

@@ -101,12 +101,14 @@ static int check_namespace(const struct change *c, const struct stored_session *
 {
 	if (strncmp(parent->doc->version, "0.3", 3))
 		return error_set(err, ERR_CONFLICT,
-			"session \"%s\" cannot be created: session \"%s\" is of language version %s, a namespace is of 0.3 or newer "
+			"session \"%s\" cannot be created: session \"%s\" is of language version %s, a "
+			"namespace is of 0.3 or newer "
 			"[E-NS]",
 			c->doc->name, parent->doc->name, parent->doc->version);
 	if (c->doc->has_namespace_hash && memcmp(c->doc->namespace_hash, parent->hash, SESSION_HASH_LEN))
 		return error_set(err, ERR_CONFLICT,
-			"session \"%s\" cannot be created: session \"%s\" has not the hash that namespace_hash says [E-NS]",
+			"session \"%s\" cannot be created: session \"%s\" has not the hash that "
+			"namespace_hash says [E-NS]",
 			c->doc->name, parent->doc->name);
 	return 0;
 }
@@ -123,7 +125,8 @@ static int check_root(struct change *c, struct error *err)
 		free(names[i]);
 	free(names);
 	return n ? error_set(err, ERR_CONFLICT,
-			   "session \"/\" cannot be created: it can be claimed only while this CAS has no session, and it has, or "
+			   "session \"/\" cannot be created: it can be claimed only while this CAS has no "
+			   "session, and it has, or "
 			   "had, %zu [E-NS]",
 			   n)
 		 : 0;
@@ -226,7 +229,8 @@ static void warn_creator(const struct change *c, struct diag *d)
 
 	if (c->next.creator_signs || c->u->decided || (!c->doc->creator_pem && !c->doc->has_creator_signer))
 		return;
-	if (c->doc->creator_pem && !x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
+	if (c->doc->creator_pem &&
+		!x509_from_pem(c->doc->creator_pem, strlen(c->doc->creator_pem), &cert, NULL)) {
 		same = !x509_key_hash(cert, key, NULL) && !memcmp(key, c->u->who.caller, sizeof(key));
 		X509_free(cert);
 	}
@@ -254,7 +258,8 @@ static int set_creator(struct change *c, struct error *err)
 	}
 	if (!found)
 		return error_set(err, ERR_INPUT,
-			"creator: a signed session names one of its %zu signers as `creator: {signer: PEM}` (`scone session "
+			"creator: a signed session names one of its %zu signers as `creator: {signer: PEM}` "
+			"(`scone session "
 			"sign` does) [E-CONFLICT]",
 			who->signer_count);
 	memcpy(c->next.creator, creator, sizeof(c->next.creator));
@@ -351,7 +356,8 @@ int sessions_upload(struct sealed_store *ss, const struct upload *u, struct uplo
 	if (make_next(&c, d, err))
 		goto out;
 	if (c.exists && !u->decided && board_covers(c.current.doc, BOARD_UPDATE)) {
-		rc = board_ask_update(&(struct board_context){ss, u->audit, u->now}, &c.current, &c.next, u, ret, err);
+		rc = board_ask_update(
+			&(struct board_context){ss, u->audit, u->now}, &c.current, &c.next, u, ret, err);
 		goto out;
 	}
 	name = strdup(c.doc->name);
@@ -515,7 +521,8 @@ int sessions_delete(struct sealed_store *ss, struct audit *audit, const char *na
 	if (!decided && permit(ss, audit, &s, OP_UPDATE, who, now, err))
 		error_wrap(err, "session \"%s\"", name);
 	else if (!decided && board_covers(s.doc, BOARD_DELETE))
-		error_set(err, ERR_ACCESS, "session \"%s\": its board decides about its deletion [E-BOARD]", name);
+		error_set(err, ERR_ACCESS, "session \"%s\": its board decides about its deletion [E-BOARD]",
+			name);
 	else if (!board_forget(&(struct board_context){ss, audit, now}, name, err))
 		rc = remove_session(ss, audit, name, who->caller, s.hash, now, err);
 	if (!rc)
@@ -547,17 +554,24 @@ static int list_one(struct sealed_store *ss, struct audit *audit, const char *na
 }
 
 int sessions_list(struct sealed_store *ss, struct audit *audit, const struct requester *who, uint64_t now,
+	const char *after, char **ret_next,
 	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
 	void *arg, struct error *err)
 {
 	char **names = NULL;
-	size_t n = 0;
+	size_t n = 0, first = 0, end;
 	int rc = 0;
 
+	*ret_next = NULL;
 	if (sealed_store_names(ss, TABLE_SESSION, &names, &n, err))
 		return -1;
-	for (size_t i = 0; i < n && !rc; i++)
+	while (after && first < n && strcmp(names[first], after) <= 0)
+		first++;
+	end = n - first > SESSIONS_PAGE ? first + SESSIONS_PAGE : n;
+	for (size_t i = first; i < end && !rc; i++)
 		rc = list_one(ss, audit, names[i], who, now, f, arg, err);
+	if (!rc && end < n && !(*ret_next = strdup(names[end - 1])))
+		rc = error_set(err, ERR_NOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

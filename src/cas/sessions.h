@@ -85,9 +85,12 @@ MUST_USE int sessions_delete(struct sealed_store *ss, struct audit *audit, const
 MUST_USE int logged_apply(struct sealed_store *ss, struct audit *audit, const struct audit_note *note,
 	struct sealed_change *changes, size_t n, struct error *err);
 
-/* Call f for each session the caller may read, in order of names. Non-zero ends the walk and is returned. */
+/* Names that one call of sessions_list looks at. */
+#define SESSIONS_PAGE 1000
+/* Call f for each session the caller may read, in order of names, of the SESSIONS_PAGE names behind `after` (NULL: from the first). *ret_next, the
+ * caller's: what to go on behind; NULL: that was all. Non-zero ends the walk and is returned. */
 MUST_USE int sessions_list(struct sealed_store *ss, struct audit *audit, const struct requester *who,
-	uint64_t now,
+	uint64_t now, const char *after, char **ret_next,
 	int (*f)(void *arg, const char *name, const uint8_t hash[SESSION_HASH_LEN], struct error *err),
 	void *arg, struct error *err);
 

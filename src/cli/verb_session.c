@@ -102,8 +102,9 @@ static int print_proposed(const struct args *a, const struct remote *r, json_t *
 		(void)json_object_set_new(j, "cas", json_string(r->target.address));
 		return cli_print_json(j);
 	}
-	cli_warn("nothing is changed yet: the board of '%s' decides about proposal %s (`scone proposal show`)", name ? name : "-",
-		id ? id : "-");
+	cli_warn(
+		"nothing is changed yet: the board of '%s' decides about proposal %s (`scone proposal show`)",
+		name ? name : "-", id ? id : "-");
 	printf("%s %s\n", name ? name : "-", id ? id : "-");
 	rc = cli_done();
 	json_decref(j);
@@ -119,7 +120,8 @@ static int upload(const struct args *a, const struct remote *r, const struct doc
 	int rc;
 
 	rc = remote_call(r->http, "POST", d->is_signed ? "/v1/signed_sessions" : SESSIONS_PATH,
-		d->is_signed ? "application/json" : "application/yaml", d->text.data, d->text.len, &j, &details, &err);
+		d->is_signed ? "application/json" : "application/yaml", d->text.data, d->text.len, &j,
+		&details, &err);
 	if (rc) {
 		print_details(d->file, details);
 		rc = cli_fail(a, rc, &err, details);
@@ -151,7 +153,8 @@ int verb_session_create(const struct args *a)
 	if (document_load(a, &d, &err))
 		return cli_fail(a, cli_exit_code(&err), &err, NULL);
 	/* A document that cannot be read here goes to CAS all the same: its answer names everything that is wrong. */
-	if (!d.is_signed && !docedit_get((const char *)d.text.data, d.text.len, "predecessor", &predecessor, &err) &&
+	if (!d.is_signed &&
+		!docedit_get((const char *)d.text.data, d.text.len, "predecessor", &predecessor, &err) &&
 		predecessor) {
 		error_set(&err, ERR_INPUT,
 			"%s has predecessor %.64s: `scone session update` replaces a session", d.file,
@@ -311,6 +314,38 @@ int verb_session_read(const struct args *a)
 	return rc;
 }
 
+/* Page by page; *ret as one answer. */
+static int list_all(struct remote *r, json_t **ret, struct error *err)
+{
+	json_t *all = json_array(), *page = NULL;
+	const char *next = "";
+	struct buf path;
+	int rc = CLI_OK;
+
+	buf_init(&path, 8192);
+	while (!rc && next) {
+		buf_reset(&path);
+		buf_printf(&path, SESSIONS_PATH "%s%s", *next ? "?after=" : "", next);
+		json_decref(page);
+		page = NULL;
+		rc = remote_call(r->http, "GET", buf_cstr(&path), NULL, NULL, 0, &page, NULL, err);
+		next = NULL;
+		/* What comes back goes into a path: only a name does. */
+		if (!rc && !json_unpack(page, "{s:s}", "next", &next) && session_name_check(next, err))
+			rc = CLI_FAILED;
+		if (!rc && json_array_extend(all, json_object_get(page, "sessions"))) {
+			error_set(err, ERR_PEER, "CAS answered without a list of sessions");
+			rc = CLI_FAILED;
+		}
+	}
+	json_decref(page);
+	buf_free(&path);
+	if (!rc)
+		*ret = json_pack("{s:O}", "sessions", all);
+	json_decref(all);
+	return rc;
+}
+
 int verb_session_list(const struct args *a)
 {
 	const json_t *list, *item;
@@ -321,7 +356,7 @@ int verb_session_list(const struct args *a)
 	int rc = remote_open(a, &r, &err);
 
 	if (!rc)
-		rc = remote_call(r.http, "GET", SESSIONS_PATH, NULL, NULL, 0, &j, NULL, &err);
+		rc = list_all(&r, &j, &err);
 	if (rc) {
 		rc = cli_fail(a, rc, &err, NULL);
 	} else if (a->value[OPT_JSON]) {

@@ -159,7 +159,7 @@ images:
             f' - {{name: s{i}, kind: binary, size: 65536}}\n' for i in range(17))), alice)
         t.check('too many secret bytes', r.status == 413 and r.error().startswith('LIMIT'), r)
 
-        for path, status in (('/', 404), ('/v1', 404), ('/v1/cas/', 404), ('/v1/sessions/', 404), ('/v1/sessions/a', 404),
+        for path, status in (('/v2', 404), ('/v1', 404), ('/v1/cas/', 404), ('/v1/sessions/', 404), ('/v1/sessions/a', 404),
                              ('/v1/sessions/a%2fb', 400), ('/v1/sessions/a%00', 400), ('/v1/sessions/%zz', 400),
                              ('/v1/sessions/..', 400), ('/v1/sessions/a//b', 400), ('/v1/sessions/' + 'a' * 129, 413),
                              ('/v1/sessions/a?hash=12', 400), ('/v1/sessions/a?other=1', 400), ('/v1/sessions?x', 400)):
@@ -175,5 +175,27 @@ images:
         t.equal('stops on TERM', cas.stop(), 0)
 
 
+def pages(t, base):
+    """A long list comes in pages, each session once and in order."""
+    alice = Identity(base, 'alice')
+    with Running(base) as cas:
+        c = cas.connect(alice)
+        names = [f'p{i:04}' for i in range(1005)]
+        for name in names:
+            c.request('POST', SESSIONS, f'name: {name}\nversion: "0.3"\n')
+            if (r := c.getresponse()).status != 201 or not r.read():
+                break
+        c.close()
+        first = cas.call('GET', SESSIONS, identity=alice).json()
+        t.equal('the first page', [s['name'] for s in first['sessions']], names[:1000])
+        t.equal('where to go on', first.get('next'), names[999])
+        rest = cas.call('GET', SESSIONS + '?after=' + names[999], identity=alice).json()
+        t.equal('the last page', [s['name'] for s in rest['sessions']], names[1000:])
+        t.check('says that it is the last', 'next' not in rest, rest)
+        t.equal('behind a name that is none', cas.call('GET', SESSIONS + '?after=%2F', identity=alice).status, 400)
+        other = Identity(base, 'other')
+        t.equal('who may read nothing gets empty pages', cas.call('GET', SESSIONS, identity=other).json(), {'sessions': [], 'next': names[999]})
+
+
 if __name__ == '__main__':
-    main(life, access, refusals)
+    main(life, access, refusals, pages)
