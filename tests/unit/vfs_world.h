@@ -395,4 +395,23 @@ static inline void w_file(const char *path, const char *text)
 	assert_int_equal(vfs_close(&w.c, 999), 0);
 }
 
+static inline struct flock range(short type, int64_t start, int64_t len)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+}
+
+static inline int set(int fd, enum vfs_lock_owner owner, short type, int64_t start, int64_t len, bool wait)
+{
+	struct flock l = range(type, start, len);
+
+	return vfs_setlk(&w.c, fd, owner, &l, wait);
+}
+
+static inline void nap(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
 #endif
