@@ -108,6 +108,8 @@ void net_drive_slot(struct process *p, uint32_t slot);
 /* Wait for events on fd, driving every handshake of this process meanwhile. timeout in ms, -1: none. As poll: 0 timed out, > 0 ready; -EINTR or
  * HOST_ERESTART: a signal. */
 long net_wait(struct thread *t, int fd, short events, int64_t timeout);
+/* How long, in ms, to wait for what a handshake needs: another thread or process may take it, and finish. */
+int64_t net_patience(const struct thread *t);
 /* Until the handshake is over: 0, -EAGAIN (fd does not block, or its timeout), HOST_ERESTART, -EINTR. */
 long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait);
 /* Before an execve, which takes the state of handshakes away: those under way are waited for. 0, or HOST_ERESTART, -EINTR. */

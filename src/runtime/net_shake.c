@@ -15,6 +15,7 @@
 #define SLOT_BITS 24
 #define SHAKING_MAX 1024 /* handshakes that others drive at the same time */
 #define LOOK_AGAIN_MS 1000 /* another process may have gone on */
+#define LOOK_SOON_MS 10 /* another thread may have */
 #define SHAKE_PATIENCE_S 20 /* a blocking call waits no longer for a handshake */
 #define WAIT_MAX (SHAKING_MAX + 1)
 
@@ -388,6 +389,11 @@ static size_t gather(struct process *p, int fd, short events, struct pollfd *ret
 	return count;
 }
 
+int64_t net_patience(const struct thread *t)
+{
+	return t->proc->has_threads ? LOOK_SOON_MS : LOOK_AGAIN_MS;
+}
+
 long net_wait(struct thread *t, int fd, short events, int64_t timeout)
 {
 	int64_t end = timeout < 0 ? INT64_MAX : now_ms() + timeout;
@@ -426,7 +432,7 @@ static long await_open(struct thread *t, struct net_local *l, int fd)
 			return 0;
 		if (!start)
 			start = now_ms();
-		ret = net_wait(t, fd, (short)want, LOOK_AGAIN_MS);
+		ret = net_wait(t, fd, (short)want, net_patience(t));
 		if (ret < 0)
 			return ret;
 		if (now_ms() - start > SHAKE_PATIENCE_S * 1000) {

@@ -119,7 +119,8 @@ static long poll_on(struct thread *t, struct poll_set *s, int64_t end, const uin
 {
 	for (;;) {
 		bool any = arrange(t, s);
-		struct timespec left = left_of(end);
+		int64_t soon = any ? now() + net_patience(t) * 1000000 : FOREVER;
+		struct timespec left = left_of(soon < end ? soon : end);
 		long ret =
 			scone_safe_call6(SYS_ppoll, (long)s->host, (long)s->n, (long)&left, (long)mask, 8, 0);
 
