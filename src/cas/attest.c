@@ -113,8 +113,7 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 		goto out;
 	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
 	if (!rc)
-		rc = configure_service(
-			ctx->store, ctx->audit, ctx->now, &s, svc, client_key, v->measurement,
+		rc = configure_service(ctx->store, ctx->audit, ctx->now, &s, svc, client_key, v->measurement,
 			board_strength_of(s.doc->mode, v), ret, err);
 	if (!rc)
 		rc = log_attested(ctx, session, v, client_key, err);

@@ -135,7 +135,9 @@ static int carry_out(const struct board_context *x, struct proposal *p, struct e
 		end(x, p, PROPOSAL_PASSED);
 		hex_encode(p->subject.id, BOARD_ID_LEN, id);
 		return audit_write(x->audit,
-			&(struct audit_note){.event = "proposal-passed", .session = p->subject.session, .detail = id}, err);
+			&(struct audit_note){
+				.event = "proposal-passed", .session = p->subject.session, .detail = id},
+			err);
 	case BOARD_EXPORT:
 		rc = grant_export(x, p, err);
 		break;

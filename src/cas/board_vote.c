@@ -310,8 +310,8 @@ static int count(
 	return 0;
 }
 
-static int verify(const struct ballot *v, const char *signer, const char *signature, uint8_t ret[32],
-	struct error *err)
+static int verify(
+	const struct ballot *v, const char *signer, const char *signature, uint8_t ret[32], struct error *err)
 {
 	struct error why = {0};
 	struct buf bytes;
@@ -323,7 +323,9 @@ static int verify(const struct ballot *v, const char *signer, const char *signat
 			  : signature_verify(signer, signature, bytes.data, bytes.len, ret, &why);
 	if (rc && why.code == ERR_CRYPTO)
 		error_set(err, ERR_ACCESS,
-			"the signature is not over this vote on proposal %s, as it is at CAS, by that key [E-BOARD]", v->id);
+			"the signature is not over this vote on proposal %s, as it is at CAS, by that key "
+			"[E-BOARD]",
+			v->id);
 	else if (rc)
 		*err = why;
 	buf_free(&bytes);

@@ -86,8 +86,10 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_DIR] = {"dir", 0, "DIR", "state directory of LAS (default /var/lib/openscone/las)"},
 	[OPT_PCRS] = {"pcrs", 0, "LIST",
 		"PCRs of the SHA-256 bank that are held, 0,2,4,7 for example (default none)"},
-	[OPT_SIGNING_KEY] = {"key", 0, "FILE", "private key in PEM, Ed25519 or P-384, of a signer or a member of a board"},
-	[OPT_OFFLINE] = {"offline", 0, NULL, "FILE is a proposal as `scone proposal show --json` prints it; print the vote"},
+	[OPT_SIGNING_KEY] = {"key", 0, "FILE",
+		"private key in PEM, Ed25519 or P-384, of a signer or a member of a board"},
+	[OPT_OFFLINE] = {"offline", 0, NULL,
+		"FILE is a proposal as `scone proposal show --json` prints it; print the vote"},
 	[OPT_VERBOSE] = {"verbose", 'v', NULL, "print the closure: role, digest, path"},
 };
 

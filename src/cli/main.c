@@ -26,9 +26,10 @@ static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_EN
 static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
 static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
 static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
-static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY, OPT_LAS, OPT_VOLUME,
-	OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_NETWORK_RULES, OPT_END};
-static const enum opt o_net[] = {OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};
+static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY, OPT_LAS,
+	OPT_VOLUME, OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_NETWORK_RULES, OPT_END};
+static const enum opt o_net[] = {
+	OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};
 
 #define EVIDENCE_OPTIONS                                                                                     \
 	OPT_TYPE, OPT_VCEK, OPT_CHAIN, OPT_COLLATERAL, OPT_TRUST_ROOT, OPT_AT, OPT_REPORT_DATA, OPT_NO_CRL
@@ -87,38 +88,50 @@ static const struct verb verbs[] = {
 		"hash is '-' where it\n"
 		"depends on who uploads the file and there is no identity here.\n",
 		verb_session_verify},
-	{"session check", "FILE|-", 1, 1, false, o_verify, "The same as session verify.", NULL, verb_session_verify},
-	{"session calculate-hash", "FILE|-", 1, 1, false, o_verify, "Print the hash that a session file will have at CAS.",
-		"Where the hash depends on who uploads the file, that is this identity, or --creator.\n", verb_session_hash},
+	{"session check", "FILE|-", 1, 1, false, o_verify, "The same as session verify.", NULL,
+		verb_session_verify},
+	{"session calculate-hash", "FILE|-", 1, 1, false, o_verify,
+		"Print the hash that a session file will have at CAS.",
+		"Where the hash depends on who uploads the file, that is this identity, or --creator.\n",
+		verb_session_hash},
 	{"session list", "", 0, 0, false, o_remote,
 		"List the sessions that this identity may read: name, hash.", NULL, verb_session_list},
 	{"session delete", "NAME", 1, 1, false, o_remote,
 		"Delete a session with all its versions and secrets.", NULL, verb_session_delete},
-	{"session sign", "FILE|-", 1, 1, false, o_sign, "Sign a session file; prints the signed session, for create or update.",
-		"The key given with --key becomes its creator, if the file has no `creator: {signer: …}`. An update needs its\n"
+	{"session sign", "FILE|-", 1, 1, false, o_sign,
+		"Sign a session file; prints the signed session, for create or update.",
+		"The key given with --key becomes its creator, if the file has no `creator: {signer: …}`. An "
+		"update needs its\n"
 		"predecessor in the file: `scone session read --for-update` writes it.\n",
 		verb_session_sign},
-	{"session add-signature", "FILE|-", 1, 1, false, o_add_signature, "Sign a signed session with one more key.", NULL,
-		verb_session_add_signature},
+	{"session add-signature", "FILE|-", 1, 1, false, o_add_signature,
+		"Sign a signed session with one more key.", NULL, verb_session_add_signature},
 	{"proposal list", "[SESSION]", 0, 1, false, o_proposal,
 		"List what boards are asked: number, state, action, session, approvals.",
-		"Those that this identity, or the member whose key --key gives, may see.\n", verb_proposal_list},
-	{"proposal show", "PROPOSAL", 1, 1, false, o_proposal, "Print a proposal: who has voted, and what would change.",
-		"PROPOSAL is its number, or the first 8 digits of it. --json prints the file that --offline takes.\n",
+		"Those that this identity, or the member whose key --key gives, may see.\n",
+		verb_proposal_list},
+	{"proposal show", "PROPOSAL", 1, 1, false, o_proposal,
+		"Print a proposal: who has voted, and what would change.",
+		"PROPOSAL is its number, or the first 8 digits of it. --json prints the file that --offline "
+		"takes.\n",
 		verb_proposal_show},
-	{"proposal approve", "PROPOSAL|FILE", 1, 1, false, o_vote, "Vote for a proposal, with the key of a member.",
-		"What is signed is worked out here from the document that is shown, and refused if it does not fit. --hash HEX signs\n"
-		"only an update to this hash. --offline needs no CAS: it prints the vote, for `scone proposal vote`.\n",
+	{"proposal approve", "PROPOSAL|FILE", 1, 1, false, o_vote,
+		"Vote for a proposal, with the key of a member.",
+		"What is signed is worked out here from the document that is shown, and refused if it does "
+		"not fit. --hash HEX signs\n"
+		"only an update to this hash. --offline needs no CAS: it prints the vote, for `scone "
+		"proposal vote`.\n",
 		verb_proposal_approve},
-	{"proposal reject", "PROPOSAL|FILE", 1, 1, false, o_vote, "Vote against a proposal, with the key of a member.", NULL,
-		verb_proposal_reject},
-	{"proposal vote", "FILE|-", 1, 1, false, o_remote, "Bring a vote to CAS that was made with --offline.", NULL,
-		verb_proposal_vote},
-	{"proposal withdraw", "PROPOSAL", 1, 1, false, o_remote, "Take back a proposal that this identity made.", NULL,
-		verb_proposal_withdraw},
+	{"proposal reject", "PROPOSAL|FILE", 1, 1, false, o_vote,
+		"Vote against a proposal, with the key of a member.", NULL, verb_proposal_reject},
+	{"proposal vote", "FILE|-", 1, 1, false, o_remote,
+		"Bring a vote to CAS that was made with --offline.", NULL, verb_proposal_vote},
+	{"proposal withdraw", "PROPOSAL", 1, 1, false, o_remote,
+		"Take back a proposal that this identity made.", NULL, verb_proposal_withdraw},
 	{"proposal ask", "ACTION SESSION [IMPORTER]", 2, 3, false, o_remote,
 		"Ask a board for a deletion, an export to another session, or a read.",
-		"ACTION is delete, export or read. An update is asked for with `scone session update`.\n", verb_proposal_ask},
+		"ACTION is delete, export or read. An update is asked for with `scone session update`.\n",
+		verb_proposal_ask},
 	{"identity", "", 0, 0, false, o_identity,
 		"Print this user's key hash; makes the key when there is none.", NULL, verb_identity},
 	{"measure", "PROGRAM", 1, 1, false, o_measure,
@@ -194,7 +207,8 @@ static const struct verb verbs[] = {
 		"(docs/volumes.md).\n",
 		verb_run},
 	{"net explain", "PLACE", 1, 1, false, o_net, "What the network shield does with a connection.",
-		"PLACE is TCP:ADDRESS:PORT or unix:PATH. The rules are those of a service (--config-id), of a file "
+		"PLACE is TCP:ADDRESS:PORT or unix:PATH. The rules are those of a service (--config-id), of "
+		"a file "
 		"(--network-rules),\nor of this environment.\n",
 		verb_net_explain},
 	{"volume create", "VOLUME", 1, 1, false, o_volume_create, "Make an empty encrypted volume.",
