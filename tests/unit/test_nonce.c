@@ -39,6 +39,25 @@ static void test_once(void **state)
 	nonce_table_free(t);
 }
 
+/* An answer that did not go out did not use its nonce up; those before the mark stay used. */
+static void test_untake(void **state)
+{
+	struct nonce_table *t = new_table();
+	uint8_t a[ATTEST_NONCE_LEN], b[ATTEST_NONCE_LEN];
+
+	assert_int_equal(nonce_issue(t, alice, 100, a, NULL), 0);
+	assert_int_equal(nonce_issue(t, alice, 100, b, NULL), 0);
+	assert_int_equal(nonce_take(t, a, alice, 100, NULL), 0);
+	nonce_mark(t);
+	assert_int_equal(nonce_take(t, b, alice, 100, NULL), 0);
+	expect_refused(t, b, alice, 100);
+	nonce_untake(t);
+	expect_refused(t, a, alice, 100);
+	assert_int_equal(nonce_take(t, b, alice, 100, NULL), 0);
+	expect_refused(t, b, alice, 100);
+	nonce_table_free(t);
+}
+
 static void test_age(void **state)
 {
 	struct nonce_table *t = new_table();
@@ -99,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_once),
+		cmocka_unit_test(test_untake),
 		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_other_key),
 		cmocka_unit_test(test_not_issued),

@@ -376,6 +376,53 @@ static void test_changed_while_open(void **state)
 	close_both(&b);
 }
 
+/* Staged changes are read within the transaction, are gone after a rollback, and are one generation after a commit. */
+static void test_transaction(void **state)
+{
+	struct both b = open_both();
+	uint64_t before = sealed_store_generation(b.sealed);
+	struct error err = {0}, why = {.code = ERR_IO, .text = "no room"};
+	struct sealed_change c = {.table = "t", .name = "x", .content = "y", .len = 1};
+
+	assert_int_equal(sealed_store_begin(b.sealed, &err), 0);
+	assert_int_equal(sealed_store_begin(b.sealed, NULL), -1);
+	put(&b, "t", "a", "new");
+	put(&b, "t", "a", "newer");
+	put(&b, "t", "b", NULL);
+	put(&b, "t", "c", "made");
+	put(&b, "t", "c", NULL);
+	expect_content(&b, "t", "a", "newer");
+	expect_content(&b, "t", "b", NULL);
+	assert_true(sealed_store_staged(b.sealed));
+	sealed_store_rollback(b.sealed);
+	assert_false(sealed_store_staged(b.sealed));
+	expect_content(&b, "t", "a", "content of t/a");
+	expect_content(&b, "t", "b", "content of t/b");
+	expect_content(&b, "t", "c", NULL);
+	assert_int_equal(sealed_store_generation(b.sealed), before);
+	assert_int_equal(sealed_store_begin(b.sealed, &err), 0);
+	put(&b, "t", "a", "new");
+	put(&b, "t", "a", "newer");
+	put(&b, "t", "b", NULL);
+	put(&b, "t", "b", "back");
+	put(&b, "t", "c", "made");
+	put(&b, "t", "c", NULL);
+	assert_int_equal(sealed_store_generation(b.sealed), before + 1);
+	assert_int_equal(sealed_store_commit(b.sealed, &err), 0);
+	assert_int_equal(sealed_store_generation(b.sealed), before + 1);
+	sealed_store_refuse(b.sealed, &why);
+	assert_int_equal(sealed_store_apply(b.sealed, &c, 1, &err), -1);
+	assert_string_equal(err.text, "no room");
+	sealed_store_refuse(b.sealed, NULL);
+	close_both(&b);
+	b = open_both();
+	expect_content(&b, "t", "a", "newer");
+	expect_content(&b, "t", "b", "back");
+	expect_content(&b, "t", "c", NULL);
+	expect_content(&b, "t", "x", NULL);
+	close_both(&b);
+}
+
 static void test_limits(void **state)
 {
 	struct both b = open_both();
@@ -423,6 +470,7 @@ int main(void)
 		TEST(test_head_rolled_back),
 		TEST(test_nothing_put_back),
 		TEST(test_changed_while_open),
+		TEST(test_transaction),
 		TEST(test_limits),
 	};
 
