@@ -17,6 +17,7 @@
 #define SLOT_BITS 16
 #define SPINS 200
 #define PATIENCE 100000000L /* ns after which a waiter asks whether the holder lives */
+#define HIDE_MOST 4096 /* numbers beyond make every fork copy a long table */
 #define HIDE_BELOW 24 /* numbers right below the limit, where there is no room above */
 
 struct head {
@@ -253,9 +254,9 @@ int arena_hide(int fd)
 	long to = host_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&now);
 
 	if (!to)
-		to = now.rlim_cur < 65536 - HIDE_BELOW ? move_above(fd, &now) : -EMFILE;
+		to = now.rlim_cur <= HIDE_MOST ? move_above(fd, &now) : -EMFILE;
 	for (rlim_t below = HIDE_BELOW; host_failed(to) && below <= 2 * HIDE_BELOW; below += HIDE_BELOW) {
-		rlim_t top = now.rlim_cur < 65536 ? now.rlim_cur : 65536;
+		rlim_t top = now.rlim_cur < HIDE_MOST ? now.rlim_cur : HIDE_MOST;
 
 		to = host_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)(top > below ? top - below : 3));
 	}

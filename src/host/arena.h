@@ -61,7 +61,7 @@ long arena_wait(const uint32_t *word, uint32_t value, int64_t timeout);
 void arena_wake(const uint32_t *word);
 
 /* Move fd to a number where programs do not look and that dup2 does not reach: above the soft limit of descriptors if the hard one allows,
- * else right below it. It is closed by execve. Answers the number; fd is closed, also on failure. */
+ * else right below it; below 4096 in any case, as far as there is room. It is closed by execve. Answers the number; fd is closed, also on failure. */
 MUST_USE int arena_hide(int fd);
 
 #endif

@@ -832,7 +832,7 @@ void volumes_exit(struct process *p)
 	}
 	c = &p->volumes->caller;
 	slot = c->slot;
-	kept = arena_alive(&arena, slot, s->keeper);
+	kept = s->keeper && arena_alive(&arena, slot, s->keeper); /* none: it ends before all was set up */
 	rc = vfs_leave(c);
 	if (rc)
 		log_error("the volumes could not be closed: %s", strerror(-rc));

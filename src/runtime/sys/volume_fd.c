@@ -127,6 +127,7 @@ static long call_getdents(struct regs *r, struct thread *t, const struct fd_entr
 {
 	uint8_t buf[DIRENT_BUFFER], narrow[DIRENT_BUFFER];
 	size_t n = (uint32_t)r->rdx < sizeof(buf) ? (uint32_t)r->rdx : sizeof(buf);
+	int64_t before = vfs_lseek(volumes_caller(t), (int)r->rdi, 0, SEEK_CUR);
 	const uint8_t *out = buf;
 	long got = vfs_getdents64(volumes_caller(t), (int)r->rdi, buf, n);
 
@@ -136,7 +137,11 @@ static long call_getdents(struct regs *r, struct thread *t, const struct fd_entr
 		got = narrow_dirents(buf, got, narrow);
 		out = narrow;
 	}
-	return user_copy((void *)r->rsi, out, (size_t)got) ? -EFAULT : got;
+	if (user_copy((void *)r->rsi, out, (size_t)got) == 0)
+		return got;
+	/* What did not arrive was not read. */
+	(void)!(before >= 0 && vfs_lseek(volumes_caller(t), (int)r->rdi, before, SEEK_SET) < 0);
+	return -EFAULT;
 }
 
 static long call_ioctl(struct regs *r, struct thread *t, const struct fd_entry *e)
