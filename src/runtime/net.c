@@ -71,10 +71,12 @@ void net_fork_prepare(void)
 		host_futex_wait(&gate, seen);
 	}
 	net_lock(&local_lock);
+	net_shake_fork(true);
 }
 
 static void fork_over(void)
 {
+	net_shake_fork(false);
 	net_unlock(&local_lock);
 	__atomic_store_n(&gate, 0, __ATOMIC_RELEASE);
 	host_futex_wake(&gate, INT32_MAX);
@@ -365,8 +367,12 @@ void net_put(struct net_local *l)
 	if (gone && locals[l->slot] == l)
 		locals[l->slot] = NULL;
 	net_unlock(&local_lock);
-	if (gone)
-		destroy(l);
+	if (!gone)
+		return;
+	net_shake_end(l);
+	if (l->over && net_conn(l)->generation == l->generation)
+		net_conn_free(net_conn(l));
+	destroy(l);
 }
 
 /* How many descriptors of p are for this socket. */
@@ -439,7 +445,10 @@ void net_socket_left(struct process *p, int fd, const struct fd_entry *e)
 	if (last && net_unhold(c, (uint32_t)p->pid)) {
 		if (l)
 			end_of_connection(l, fd);
-		net_conn_free(c);
+		if (l)
+			l->over = true; /* the slot is free when no thread is at work on it any more */
+		else
+			net_conn_free(c);
 	}
 	if (l)
 		net_put(l);

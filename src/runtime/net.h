@@ -32,6 +32,7 @@ struct net_local {
 	uint32_t slot, generation;
 	uint32_t fds; /* descriptors of this process */
 	uint32_t users; /* threads at work on it */
+	bool over; /* nobody holds the socket: with the last user the slot goes */
 	struct tls_cipher rx, tx;
 	struct tls_handshake *shake; /* NULL: none, or over */
 	uint32_t steps; /* as far as shake has come; another process may have gone further */
@@ -118,6 +119,8 @@ long net_settle(struct thread *t);
 extern uint32_t net_shaking;
 void net_shake_begin(struct process *p, struct net_local *l, int fd);
 void net_shake_end(struct net_local *l);
+/* The locks of it over a fork; after it in both processes. */
+void net_shake_fork(bool before);
 /* An interrupted call: does the program's handler want it restarted? */
 long net_interrupted(struct thread *t);
 bool net_nonblocking(int fd);

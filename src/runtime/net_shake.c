@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,20 @@ void net_shake_end(struct net_local *l)
 		__atomic_store_n(&net_shaking, n, __ATOMIC_RELEASE);
 	}
 	net_unlock(&shaking_lock);
+}
+
+void net_shake_fork(bool before)
+{
+	if (before) {
+		net_lock(&shaking_lock);
+		net_lock(&watch_lock);
+		return;
+	}
+	/* In the child they are another thread's, whose number is not the caller's: they are freed by what they are. */
+	__atomic_store_n(&shaking_lock.word, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&watch_lock.word, 0, __ATOMIC_RELEASE);
+	host_call3(SYS_futex, (long)&shaking_lock.word, FUTEX_WAKE, INT32_MAX);
+	host_call3(SYS_futex, (long)&watch_lock.word, FUTEX_WAKE, INT32_MAX);
 }
 
 /* Descriptors of those under way, for a look at them. */
@@ -330,11 +345,11 @@ int net_drive(struct process *p, struct net_local *l, int fd)
 		net_watch_apply(l, 0);
 		return 0;
 	}
-	if (net_lock(&c->rx))
+	if (net_lock(&c->rx) && c->generation == l->generation)
 		shake_failed(p, l, fd,
 			"check process: seen the end of the one that made the handshake, wanted it to finish "
 			"first");
-	want = drive_locked(p, l, fd);
+	want = c->generation == l->generation ? drive_locked(p, l, fd) : 0;
 	if (want)
 		net_watch_apply(l, want);
 	net_unlock(&c->rx);

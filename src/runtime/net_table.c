@@ -104,9 +104,10 @@ struct net_conn *net_conn_of(uint32_t slot)
 	return table && slot < NET_CONNS ? &table->conn[slot] : NULL;
 }
 
-static bool lives(uint32_t pid)
+/* A thread, or the first thread of a process. */
+static bool lives(uint32_t id)
 {
-	return host_call2(SYS_kill, (long)pid, 0) != -ESRCH;
+	return host_call2(SYS_tkill, (long)id, 0) != -ESRCH;
 }
 
 static bool take_slot(uint32_t slot, uint64_t ino, uint32_t pid)

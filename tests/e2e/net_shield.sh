@@ -197,6 +197,35 @@ shielded "$port" python3 aio.py run "$port" >aio.out 2>&1
 holds asyncio_25_at_once grep -qx 25 aio.out
 end_process aio
 
+cat >threads.py <<'END'
+import http.server, socketserver, sys, threading, urllib.request
+port = int(sys.argv[1])
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '50000')
+        self.end_headers()
+        self.wfile.write(b'x' * 50000)
+    def log_message(self, *a):
+        pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+threading.Thread(target=Server(('127.0.0.1', port), Handler).serve_forever, daemon=True).start()
+done = []
+def client():
+    for i in range(10):
+        done.append(len(urllib.request.urlopen('http://127.0.0.1:%d/' % port, timeout=30).read()))
+clients = [threading.Thread(target=client) for i in range(8)]
+for t in clients: t.start()
+for t in clients: t.join()
+print(sum(n == 50000 for n in done))
+END
+port=$(free_port)
+shielded "$port" python3 threads.py "$port" >threads.out 2>&1
+holds threads_of_one_process grep -qx 80 threads.out
+
 # --- strangers at a protected server ----------------------------------------------------------------------------------------------------
 
 cat >echo.py <<'END'
