@@ -4,6 +4,7 @@
 #include "../lib/make_nitro.h"
 #include "../lib/make_snp.h"
 #include "../lib/make_tpm.h"
+#include "crypto/key.h"
 #include "evidence/check.h"
 #include "evidence/eventlog.h"
 #include "evidence/nitro_cbor.h"
@@ -11,6 +12,7 @@
 #include "evidence/tpm_credential.h"
 #include "evidence/tpm_key.h"
 #include "evidence/type.h"
+#include "evidence/workload.h"
 #include "fuzz.h"
 
 #define NOW 1800000000ull
@@ -232,8 +234,56 @@ static struct fuzz_seed seed_of(const struct buf *b)
 	return (struct fuzz_seed){b->data, b->len};
 }
 
+static uint8_t las_seed[WORKLOAD_LEN + WORKLOAD_LAS_LEN];
+
+/* Hardware that vouches for whatever it is asked about: what is left is LAS's word. */
+static int vouch(
+	const struct evidence *e, const struct verify_context *ctx, struct verdict *ret, struct error *err)
+{
+	*ret = (struct verdict){.tee = e->tee};
+	memcpy(ret->report_data, ctx->report_data, sizeof(ret->report_data));
+	return 0;
+}
+
+/* The workload's length, in one byte, then both items. No other word than the seed's is LAS's. */
+static void run_las(const uint8_t *p, size_t n)
+{
+	const struct verify_context ctx = {.now = NOW};
+	struct evidence e = {.tee = TEE_TPM};
+	struct error err = {0};
+	struct verdict v;
+	size_t first = n ? p[0] : 0;
+
+	if (n < 1 + first)
+		return;
+	e.item[ITEM_WORKLOAD] = (struct bytes){p + 1, first};
+	e.item[ITEM_LAS] = (struct bytes){p + 1 + first, n - 1 - first};
+	if (workload_verify(&e, vouch, &ctx, &v, &err) < 0) {
+		check_refusal(&err);
+		return;
+	}
+	fuzz_check(n == 1 + sizeof(las_seed) && first == WORKLOAD_LEN &&
+		   memcmp(p + 1, las_seed, sizeof(las_seed)) == 0);
+	fuzz_check(v.by_las && memcmp(v.las_key, p + 1 + WORKLOAD_LEN, 32) == 0);
+}
+
+static void make_las_seed(uint8_t ret[1 + sizeof(las_seed)])
+{
+	static const uint8_t nonce[PLATFORM_NONCE_LEN] = {7};
+	EVP_PKEY *las = NULL;
+
+	for (size_t i = 0; i < WORKLOAD_LEN; i++)
+		las_seed[i] = (uint8_t)i;
+	fuzz_check(key_generate(KEY_ED25519, &las, NULL) == 0 &&
+		   workload_sign(las, nonce, las_seed, las_seed + WORKLOAD_LEN, NULL) == 0);
+	EVP_PKEY_free(las);
+	ret[0] = WORKLOAD_LEN;
+	memcpy(ret + 1, las_seed, sizeof(las_seed));
+}
+
 int main(int argc, char **argv)
 {
+	uint8_t las[1 + sizeof(las_seed)];
 	static const uint8_t report_data[64] = {1, 2, 3};
 	static const char *const words[] = {
 		"\xff\xff\xff\xff", "nonce", "user_data", "SHA384", "Spec ID Event03", NULL};
@@ -268,7 +318,10 @@ int main(int argc, char **argv)
 	const struct fuzz_seed signatures[] = {seed_of(&made.signature)}, keys[] = {seed_of(&made.key)};
 	const struct fuzz_seed logs[] = {seed_of(&made.log)};
 	const struct fuzz_seed bundles[] = {seed_of(&bundle[0]), seed_of(&bundle[1]), seed_of(&bundle[2])};
+	make_las_seed(las);
+	const struct fuzz_seed words_of_las[] = {{las, sizeof(las)}};
 	const struct fuzz_target targets[] = {
+		{"las", run_las, words_of_las, 1, words},
 		{"snp report", run_snp_report, reports, 1, words},
 		{"snp certificate table", run_snp_table, tables, 1, words},
 		{"nitro document", run_nitro, documents, 1, words},
