@@ -95,7 +95,7 @@ if have postgresql setpriv && [[ -x $pg/postgres ]] && id postgres >/dev/null 2>
 	args="-k $run -p 17435 -c listen_addresses="
 	with bash -c "chmod 755 $vol; mkdir $vol/pg && chown postgres: $vol/pg && chmod 700 $vol/pg && $as $pg/initdb -D $vol/pg/d -A trust >/dev/null" 2>"$err"
 	# Not by pg_ctl, which would put the server out of the reach of the kills.
-	up="q() { $as $pg/psql -h $run -p 17435 -At -c \"\$1\" postgres; }; rm -f $vol/pg/d/postmaster.pid; $as $pg/postgres -D $vol/pg/d $args >>$run/pg.log 2>&1 & for i in \$(seq 300); do q 'select 1' >/dev/null 2>&1 && break; sleep 0.2; done"
+	up="q() { $as $pg/psql -h $run -p 17435 -At -c \"\$1\" postgres; }; rm -f $vol/pg/d/postmaster.pid $run/.s.PGSQL.17435*; $as $pg/postgres -D $vol/pg/d $args >>$run/pg.log 2>&1 & for i in \$(seq 300); do q 'select 1' >/dev/null 2>&1 && break; sleep 0.2; done"
 	down="$as $pg/pg_ctl -D $vol/pg/d -w -m fast stop >/dev/null"
 	seen=$(with bash -c "$up; q 'create table n(i serial, x text)'; $as $pg/pgbench -h $run -p 17435 -i -q postgres 2>/dev/null; $as $pg/pgbench -h $run -p 17435 -c 4 -T 5 postgres 2>/dev/null | grep -c 'failed transactions: 0'; $down" 2>"$err" | tail -n 1)
 	if [[ $seen == 1 ]]; then ok "PostgreSQL, pgbench with four clients"; else not_ok "PostgreSQL" "$seen $(tail -n 3 "$err")"; fi
@@ -117,7 +117,7 @@ if have mariadb mariadbd mariadb-install-db mariadb; then
 	up="$server >>$run/my.log 2>&1 & for i in \$(seq 600); do $q -e 'select 1' >/dev/null 2>&1 && break; sleep 0.1; done"
 	down="mariadb-admin --no-defaults --socket=$sock -uroot shutdown; wait"
 	with mariadb-install-db --no-defaults --user=root --datadir="$vol/my" --auth-root-authentication-method=normal --skip-test-db >"$out" 2>&1 || not_ok mariadb-install-db "$(tail -n 3 "$out")"
-	seen=$(with bash -c "$up; $q -e 'create database d; create table d.t(i int primary key auto_increment, x varchar(200)) engine=innodb; insert into d.t(x) select md5(seq) from seq_1_to_20000; create table d.a engine=aria select seq, repeat(md5(seq), 5) as y from seq_1_to_5000; select md5(group_concat(x order by i)) from d.t where i < 20; check table d.t, d.a'; $down" 2>"$err")
+	seen=$(with bash -c "$up; $q -e 'create database d; use d; create table d.t(i int primary key auto_increment, x varchar(200)) engine=innodb; insert into d.t(x) select md5(seq) from seq_1_to_20000; create table d.a engine=aria select seq, repeat(md5(seq), 5) as y from seq_1_to_5000; select md5(group_concat(x order by i)) from d.t where i < 20; check table d.t, d.a'; $down" 2>"$err")
 	if [[ $(grep -c 'status.*OK' <<<"$seen") == 2 ]]; then ok "MariaDB, InnoDB and Aria"; else not_ok MariaDB "$seen $(tail -n 3 "$err")"; fi
 	told=0 bad=
 	for round in 1 2 3 4; do
@@ -131,4 +131,4 @@ if have mariadb mariadbd mariadb-install-db mariadb; then
 fi
 
 expect "the volume verifies" 0 -- "$bin/scone" volume verify --volume-key-file "$key" "$host"
-holds "the host has neither names nor content of it" test "$(ls "$host") $(grep -cE 'SQLite format|PG_VERSION|ibdata1|FRM|InnoDB|appendonly|refs/heads|pyvenv|CREATE TABLE' "$host/volume.scone")" = "volume.scone 0"
+holds "the host has neither names nor content of it" test "$(ls "$host") $(grep -cE 'SQLite format|PG_VERSION|ibdata1|InnoDB|appendonly|refs/heads|pyvenv|CREATE TABLE' "$host/volume.scone")" = "volume.scone 0"
