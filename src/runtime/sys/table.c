@@ -159,11 +159,13 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	PASS(ioprio_set),
 	PASS(ioprio_get),
 	SHIELD(getrlimit, VOLUME_ANY, sys_pass,
-		"as set for the runtime: a service has no core file; with volumes RLIMIT_FSIZE is theirs alone"),
+		"as set for the runtime: a service has no core file; with volumes RLIMIT_FSIZE is theirs "
+		"alone"),
 	PASS(getrusage),
 	PASS(times),
 	SHIELD(setrlimit, VOLUME_ANY, sys_pass,
-		"a core limit does not bring core files back: a service is not dumpable; RLIMIT_FSIZE as getrlimit"),
+		"a core limit does not bring core files back: a service is not dumpable; RLIMIT_FSIZE as "
+		"getrlimit"),
 	SHIELD(prlimit64, VOLUME_ANY, sys_pass, "as setrlimit"),
 	PASS(futex),
 	PASS(futex_waitv),
@@ -203,7 +205,8 @@ const struct sys_entry sys_table[SYS_TABLE_SIZE] = {
 	SLOW(chroot, sys_change_tree, OWN_FILE),
 	SLOW(pivot_root, sys_change_tree, OWN_FILE),
 	FAST(inotify_add_watch, sys_rules_fast, sys_pass,
-		"knows the host's files: what it finds of an injected one is the template; ENOSPC in a volume"),
+		"knows the host's files: what it finds of an injected one is the template; ENOSPC in a "
+		"volume"),
 	PASS_NOTE(fanotify_mark, "knows the host's files: what it finds of an injected one is the template"),
 	PASS(inotify_init),
 	PASS(inotify_init1),
