@@ -181,8 +181,15 @@ static int begin_again(struct attempt *a, struct error *err)
 	return 0;
 }
 
+void attest_identity_clear(struct attest_identity *id)
+{
+	X509_free(id->cert);
+	EVP_PKEY_free(id->key); /* OpenSSL clears the private part */
+	*id = (struct attest_identity){0};
+}
+
 int attest_service(const struct attest_options *o, const struct manifest *m, struct service_config *ret,
-	struct error *err)
+	struct attest_identity *ret_id, struct error *err)
 {
 	struct attempt a = {.options = o};
 	struct error refusal = {0};
@@ -204,6 +211,12 @@ int attest_service(const struct attest_options *o, const struct manifest *m, str
 	}
 	if (rc && err)
 		*err = refusal;
+	if (!rc) {
+		*ret_id = (struct attest_identity){.key = a.key, .cert = a.cert};
+		memcpy(ret_id->cas_key, a.cas_key, sizeof(ret_id->cas_key));
+		a.key = NULL;
+		a.cert = NULL;
+	}
 out:
 	if (a.cas)
 		http_client_close(a.cas);

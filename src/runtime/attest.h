@@ -4,6 +4,8 @@
 #ifndef SCONE_RUNTIME_ATTEST_H
 #define SCONE_RUNTIME_ATTEST_H
 
+#include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "core/error.h"
@@ -21,15 +23,23 @@ struct attest_options {
 	const char *config_id; /* SESSION/SERVICE[@OTP] */
 };
 
+/* What this process is to CAS from then on. */
+struct attest_identity {
+	EVP_PKEY *key;
+	X509 *cert;
+	uint8_t cas_key[32]; /* of the CAS that was trusted */
+};
+void attest_identity_clear(struct attest_identity *id);
+
 /*
  * A CAS with a policy proves what it is on each connection, before it is asked for anything; the key that its evidence binds is its key then.
  * With a key made for this one connection: CAS's nonce, LAS's evidence over nonce, key and CAS's key, then the configuration.
  * When CAS refuses what newer evidence of the machine might cure (its age, its TCB), LAS is asked for that, and CAS once more.
  * Hardens the process before any secret arrives (attest_harden), but after LAS has looked at it.
- * ret: initialised by the caller and freed by it in either case. Everything else is wiped. -1: the sentence names the step.
+ * ret: initialised by the caller and freed by it in either case. *ret_id, on success: the key and its certificate. Everything else is wiped. -1: the sentence names the step.
  */
 MUST_USE int attest_service(const struct attest_options *o, const struct manifest *m,
-	struct service_config *ret, struct error *err);
+	struct service_config *ret, struct attest_identity *ret_id, struct error *err);
 
 /* No core dumps, no ptrace by the same user. Lasts until execve: whoever holds secrets calls it again. */
 MUST_USE int attest_harden(struct error *err);

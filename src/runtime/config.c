@@ -369,11 +369,7 @@ int config_apply(const struct service_config *c, char **host_argv, char **host_e
 	char *pwd = c->pwd ? strdup(c->pwd) : NULL;
 	int rc;
 
-	/* A program that wrote beside its volume would write in the clear. */
-	if (c->volume_count)
-		rc = error_set(err, ERR_INPUT, "volume \"%s\" at %s: this runtime mounts no volumes of a session",
-			c->volumes[0].name, c->volumes[0].path);
-	else if (!argv || !env || (c->pwd && !pwd))
+	if (!argv || !env || (c->pwd && !pwd))
 		rc = error_set(
 			err, ERR_NOMEM, "no memory for %zu arguments and %zu variables", c->argc, c->envc);
 	else

@@ -62,6 +62,9 @@ static __attribute__((noreturn)) void keep(const struct vfs_caller *first, uint3
 		log_warn("the keeper of the volumes stays in its directory, for / cannot be entered");
 	set_signals();
 	close_others();
+	if (volumes_keep_serve())
+		log_error(
+			"the keeper of the volumes has no thread for CAS: what wants CAS to know is refused");
 	while ((rc = volumes_keep_wait()) == -EINTR)
 		(void)vfs_tick(&me, MAX_AGE);
 	(void)vfs_reap(&me);

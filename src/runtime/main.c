@@ -52,7 +52,8 @@ struct options {
 static struct process process;
 
 static const char usage_text[] =
-	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH|--cas-policy FILE --las SOCKET --config-id SESSION/SERVICE] -- "
+	"usage: scone-runtime [--cas IP:PORT --cas-key KEYHASH|--cas-policy FILE --las SOCKET --config-id "
+	"SESSION/SERVICE] -- "
 	"PROGRAM [ARG...]\n"
 	"\n"
 	"Runs PROGRAM in its own process, with the system calls of PROGRAM intercepted. With --config-id "
@@ -100,8 +101,9 @@ static int read_cas_policy(const char *path, const struct cas_policy **ret, stru
 static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
 {
 	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
-		{"cas-key", required_argument, NULL, 'k'}, {"cas-policy", required_argument, NULL, 'p'}, {"las", required_argument, NULL, 'l'},
-		{"config-id", required_argument, NULL, 'i'}, {"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
+		{"cas-key", required_argument, NULL, 'k'}, {"cas-policy", required_argument, NULL, 'p'},
+		{"las", required_argument, NULL, 'l'}, {"config-id", required_argument, NULL, 'i'},
+		{"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
 	char *end;
@@ -133,7 +135,8 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 		case 'v':
 			o->volumes = (int)strtol(optarg, &end, 10);
 			if (*end || end == optarg || o->volumes < 3)
-				return log_error("--volumes %s: the number of a descriptor is wanted", optarg),
+				return log_error(
+					       "--volumes %s: the number of a descriptor is wanted", optarg),
 				       -1;
 			break;
 		case 'm':
@@ -157,8 +160,9 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 	if (!o->program[0])
 		return log_error("no PROGRAM given; see --help"), -1;
 	if (o->attest.config_id && (!o->attest.cas || (!o->attest.has_cas_key && !o->attest.cas_policy)))
-		return log_error("--config-id %s needs --cas and --cas-key or --cas-policy: a CAS whose key is "
-				 "not known cannot be trusted",
+		return log_error(
+			       "--config-id %s needs --cas and --cas-key or --cas-policy: a CAS whose key is "
+			       "not known cannot be trusted",
 			       o->attest.config_id),
 		       -1;
 	if (o->attest.config_id && o->volumes >= 0)
@@ -311,6 +315,7 @@ static int configure(const struct service_config *config, const struct options *
 	if (!rc && pwd && (rc = chdir(pwd)))
 		error_set_errno(err, errno, "working directory %s", pwd);
 	free(pwd);
+	volume_start_directory();
 	if (!rc)
 		rc = net_start(&process, l->envp, &l->envc, err);
 	return rc ? -1 : 0;
@@ -319,6 +324,7 @@ static int configure(const struct service_config *config, const struct options *
 /* The host names a program; its measurement decides whether CAS hands out the service's configuration. */
 static int launch_attested(const struct options *o, char **env, struct launch *l, int *ret_status)
 {
+	struct attest_identity id = {0};
 	struct service_config config;
 	struct manifest m;
 	struct error err = {0};
@@ -330,7 +336,10 @@ static int launch_attested(const struct options *o, char **env, struct launch *l
 	if (measure_program(o, l, &m, &err))
 		return fail(&err, -1);
 	service_config_init(&config);
-	rc = attest_service(&o->attest, &m, &config, &err);
+	rc = attest_service(&o->attest, &m, &config, &id, &err);
+	if (!rc)
+		rc = volumes_start_service(&process, &o->attest, &id, &config, &err);
+	attest_identity_clear(&id);
 	if (!rc) {
 		runtime.attested = true;
 		verified_start(&m, config.allow_unmeasured, config.allow_generated);

@@ -20,10 +20,12 @@
 #include "runtime/fd.h"
 #include "runtime/keeper.h"
 #include "runtime/shields.h"
+#include "runtime/volume_lease.h"
 
 #define CONFIG_MAGIC 0x53564c31u /* "SVL1" */
 #define STATE_MAGIC 0x53564f4cu /* "SVOL" */
-#define CONFIG_MAX (256 * 1024)
+#define LIST_MAX_BYTES (256 * 1024)
+#define SERVICE_BYTES ((uint64_t)16 << 30) /* a service's volume may take so much */
 #define CACHE_BYTES ((size_t)256 << 20) /* of decrypted blocks, for each volume; taken as it is used */
 #define BUSY_TRIES 100 /* of 50 ms: another application's keeper may be writing back */
 #define CLOSE_PATIENCE 120 /* seconds that the last process waits for the keeper */
@@ -36,6 +38,7 @@ struct shared_mount {
 	uint64_t host_dev, host_ino; /* of the directory that it hides; 0, 0: there is none */
 	uint8_t key[VOLUME_KEY_LEN];
 	struct volume_file file; /* its descriptor has the same number in all processes */
+	struct lease_post lease;
 };
 
 /* The start of the caller's part of the arena. */
@@ -45,10 +48,13 @@ struct shared {
 	uint32_t mounts, keeper;
 	int32_t pages_fd, placeholder_fd, cwd_fd;
 	uint64_t placeholder_dev, placeholder_ino;
+	struct lease_bell bell;
 	struct shared_mount mount[VFS_MOUNTS];
 };
 
 static struct arena arena = {.fd = -1};
+static struct volume_client
+	*clients[VFS_MOUNTS]; /* in the first process until there is a keeper, and in that */
 static struct process
 	*first; /* of this image; what a thread of the program is in is asked from the thread itself */
 static struct {
@@ -221,6 +227,19 @@ static const struct vfs_env vfs_environment = {.lock = env_lock,
 	.pages_drop = pages_drop,
 	.pages_data = pages_data};
 
+static bool keeper_lives(void)
+{
+	return arena_alive(&arena, own_slot(), shared()->keeper);
+}
+
+static int env_publish(void *ctx, enum volume_event event, const struct volume_version *v)
+{
+	struct shared_mount *s = (struct shared_mount *)((char *)ctx - offsetof(struct shared_mount, file));
+
+	return lease_publish(&s->lease, &shared()->bell, event, v, keeper_lives);
+}
+
+/* Of a mount's file, that it is told to CAS. */
 static struct volume_env volume_environment(struct volume_file *f)
 {
 	return (struct volume_env){.ctx = f,
@@ -232,6 +251,7 @@ static struct volume_env volume_environment(struct volume_file *f)
 		.random = env_random,
 		.lock = env_lock,
 		.unlock = env_unlock,
+		.publish = env_publish,
 		.fault = env_fault};
 }
 
@@ -369,6 +389,9 @@ struct config_mount {
 	struct volume_file file;
 	uint64_t size;
 	struct volume_limits limits;
+	struct volume_client *client; /* of a service's volume; owned */
+	struct volume_lease lease;
+	bool strict, fresh; /* fresh: made just now */
 };
 
 static int config_string(struct rd *in, char *ret, size_t cap)
@@ -414,7 +437,7 @@ static int config_read(int fd, struct config_mount **ret, uint32_t *ret_count)
 	long at;
 	int rc;
 
-	if (host_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > CONFIG_MAX)
+	if (host_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > LIST_MAX_BYTES)
 		return -EBADMSG;
 	at = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (host_failed(at))
@@ -425,15 +448,56 @@ static int config_read(int fd, struct config_mount **ret, uint32_t *ret_count)
 	return rc;
 }
 
+/* A service's volume that is not there yet: the file, for its lock. */
+static int open_file(struct config_mount *m)
+{
+	int rc;
+
+	for (int i = 0; (rc = volume_file_open(&m->file, m->path, 0)) == -EBUSY && i < BUSY_TRIES; i++)
+		usleep(50000);
+	if (rc != -ENOENT || !m->client)
+		return rc;
+	m->fresh = true;
+	return volume_file_open(&m->file, m->path, VOLUME_FILE_CREATE);
+}
+
+static int make_volume(struct config_mount *m, const struct volume_env *env, struct error *err)
+{
+	struct volume_create_options o = {.size = SERVICE_BYTES, .root_mode = 0755};
+	struct volume_version version;
+	int rc;
+
+	if (lease_may_create(m->client, err))
+		return -1;
+	o.root_uid = (uint32_t)host_call0(SYS_geteuid);
+	o.root_gid = (uint32_t)host_call0(SYS_getegid);
+	rc = volume_create(env, m->key, &o, &version);
+	return rc ? error_set_errno(err, -rc, "make volume %s", m->path) : 0;
+}
+
+/* CAS knows that it is opened; one that is not there is made, if it may be. */
+static int probe_leased(struct config_mount *m, const struct volume_env *env, struct error *err)
+{
+	int rc;
+
+	if (!m->client)
+		return 0;
+	rc = lease_open(m->client, m->file.path, &m->lease, err);
+	if (!rc && m->fresh)
+		rc = make_volume(m, env, err);
+	/* What was made for its lock only is none of the host's business. */
+	if (rc && m->fresh)
+		host_call1(SYS_unlink, (long)m->file.path);
+	return rc ? error_wrap(err, "volume %s", m->path) : 0;
+}
+
 static int probe(struct config_mount *m, struct error *err)
 {
 	struct volume_version version;
 	struct volume_env env = volume_environment(&m->file);
 	char why[VOLUME_FILE_PATH_MAX + 128];
-	int rc;
+	int rc = open_file(m);
 
-	for (int i = 0; (rc = volume_file_open(&m->file, m->path, 0)) == -EBUSY && i < BUSY_TRIES; i++)
-		usleep(50000);
 	if (rc == -EBUSY)
 		return error_set(err, ERR_CONFLICT,
 			"volume %s is in use: another process has it open; one application at a time may",
@@ -445,6 +509,9 @@ static int probe(struct config_mount *m, struct error *err)
 	}
 	env.lock = NULL;
 	env.unlock = NULL;
+	env.publish = NULL;
+	if (probe_leased(m, &env, err))
+		return -1;
 	rc = volume_probe(&env, m->key, &m->size, &version);
 	if (rc == -EBADMSG)
 		return error_set(err, ERR_CRYPTO, "%s is no volume, or another key's", m->path);
@@ -509,12 +576,18 @@ static int mount_one(struct process *p, struct config_mount *m, uint64_t *off, s
 		log_warn("volume %s: one of its two superblocks is damaged: a commit was cut off, or it was "
 			 "changed",
 			m->path);
+	s->lease.strict = m->strict;
+	if (m->client &&
+		lease_begin(m->client, &m->lease, vfs_mount_volume(p->volumes->caller.fs, (uint32_t)rc),
+			m->fresh ? NULL : &report.found, &s->lease, err))
+		return error_wrap(err, "volume %s at %s", m->path, m->at);
 	*off += ALIGN(s->arena_len);
-	shared()->mounts++;
+	clients[shared()->mounts++] = m->client;
+	m->client = NULL;
 	return 0;
 }
 
-static int open_all(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
+static int open_each(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
 {
 	uint64_t off = ALIGN(ARENA_HEAD + sizeof(struct shared)) + ALIGN(vfs_region_size()), len = off;
 	int rc;
@@ -541,7 +614,36 @@ static int open_all(struct process *p, struct config_mount *list, uint32_t n, st
 			return -1;
 	hide_numbers(p);
 	rc = keeper_start(&p->volumes->caller);
+	/* The keeper has them now. */
+	for (int i = 0; i < VFS_MOUNTS; i++)
+		volume_client_free(clients[i]);
+	memset(clients, 0, sizeof(clients));
 	return rc ? error_set_errno(err, -rc, "the keeper of the volumes") : 0;
+}
+
+/* What failed half way is not written to any more, not even to close it. */
+static int open_all(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
+{
+	int rc = open_each(p, list, n, err);
+
+	if (rc) {
+		free(p->volumes);
+		p->volumes = NULL;
+	}
+	return rc;
+}
+
+static void config_free(struct config_mount *list, uint32_t n)
+{
+	if (!list)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		if (list[i].file.fd >= 0)
+			volume_file_close(&list[i].file);
+		volume_client_free(list[i].client);
+	}
+	secret_wipe(list, n * sizeof(*list));
+	free(list);
 }
 
 int volumes_start(struct process *p, int fd, struct error *err)
@@ -556,13 +658,48 @@ int volumes_start(struct process *p, int fd, struct error *err)
 		rc = error_set(err, ERR_INPUT, "descriptor %d holds no list of volumes", fd);
 	else
 		rc = open_all(p, list, n, err);
-	for (uint32_t i = 0; list && i < n; i++)
-		if (list[i].file.fd >= 0)
-			volume_file_close(&list[i].file);
-	if (list)
-		secret_wipe(list, n * sizeof(*list));
-	free(list);
+	config_free(list, n);
 	return rc ? -1 : 0;
+}
+
+/* The volume's file lies in the directory that it is mounted over. */
+static int config_service(struct config_mount *m, const struct attest_options *o,
+	const struct attest_identity *id, const struct config_volume *v, struct error *err)
+{
+	if (strlen(v->path) >= sizeof(m->at) || strlen(v->path) >= sizeof(m->path) ||
+		v->key.len != sizeof(m->key))
+		return error_set(
+			err, ERR_LIMIT, "volume \"%s\": a path of %zu bytes", v->name, strlen(v->path));
+	strcpy(m->path, v->path);
+	strcpy(m->at, v->path);
+	memcpy(m->key, v->key.data, sizeof(m->key));
+	m->strict = !strcmp(v->policy, "strict");
+	return lease_new(o, id, v, &m->client, err);
+}
+
+int volumes_start_service(struct process *p, const struct attest_options *o, const struct attest_identity *id,
+	const struct service_config *c, struct error *err)
+{
+	struct config_mount *list = NULL;
+	int rc = 0;
+
+	if (!c->volume_count)
+		return 0;
+	if (c->volume_count > VFS_MOUNTS)
+		return error_set(err, ERR_LIMIT, "%zu volumes, at most %d can be mounted", c->volume_count,
+			VFS_MOUNTS);
+	first = p;
+	list = calloc(c->volume_count, sizeof(*list));
+	if (!list)
+		return error_set(err, ERR_NOMEM, "no memory for volumes");
+	for (size_t i = 0; i < c->volume_count; i++)
+		list[i].file.fd = -1;
+	for (size_t i = 0; i < c->volume_count && !rc; i++)
+		rc = config_service(&list[i], o, id, &c->volumes[i], err);
+	if (!rc)
+		rc = open_all(p, list, (uint32_t)c->volume_count, err);
+	config_free(list, (uint32_t)c->volume_count);
+	return rc;
 }
 
 struct vfs_caller *volumes_first_caller(void)
@@ -852,6 +989,15 @@ void volumes_keep_begin(uint32_t slot)
 	shared()->keeper = slot;
 }
 
+int volumes_keep_serve(void)
+{
+	struct lease_post *posts[VFS_MOUNTS];
+
+	for (uint32_t i = 0; i < VFS_MOUNTS; i++)
+		posts[i] = &shared()->mount[i].lease;
+	return lease_serve(posts, clients, VFS_MOUNTS, &shared()->bell);
+}
+
 int volumes_keep_wait(void)
 {
 	return arena_await_alone(&arena);
@@ -861,6 +1007,7 @@ void volumes_keep_end(int rc)
 {
 	struct shared *s = shared();
 
+	lease_stop();
 	for (uint32_t i = 0; i < s->mounts; i++) {
 		secret_wipe(s->mount[i].key, sizeof(s->mount[i].key));
 		volume_file_close(&s->mount[i].file);

@@ -27,6 +27,14 @@ struct process_volumes {
  * keeper. Whoever holds a volume open is waited for a moment. */
 MUST_USE int volumes_start(struct process *p, int fd, struct error *err);
 
+/* The same for a service: the volumes of its configuration, each in the directory that it is mounted over, with CAS knowing their state
+ * (volume_lease.h). Nothing is done without volumes. */
+struct attest_options;
+struct attest_identity;
+struct service_config;
+MUST_USE int volumes_start_service(struct process *p, const struct attest_options *o,
+	const struct attest_identity *id, const struct service_config *c, struct error *err);
+
 /* State for execve, and back. */
 MUST_USE int volumes_encode(const struct process *p, struct buf *out);
 MUST_USE int volumes_decode(struct process *p, struct rd *in);
@@ -81,6 +89,8 @@ bool volumes_hides(const struct process *p, uint64_t fd);
 /* --- for the keeper --- */
 struct vfs_caller *volumes_first_caller(void);
 void volumes_keep_begin(uint32_t slot);
+/* Begin to tell CAS of volumes that it wants to know about. */
+MUST_USE int volumes_keep_serve(void);
 /* Wait until nobody else is left; -EINTR: a signal came first. */
 MUST_USE int volumes_keep_wait(void);
 void volumes_keep_end(int rc);

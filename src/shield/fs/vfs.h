@@ -298,6 +298,7 @@ MUST_USE int vfs_chown(const struct vfs_caller *c, const struct vfs_place *p, ui
 MUST_USE int vfs_utimes(const struct vfs_caller *c, const struct vfs_place *p, int64_t atime, int64_t mtime);
 /* Names with their namespace ("user.x"), NUL-terminated. user.* by mode bits and for files and directories only, trusted.* with VFS_CAP_SYS_ADMIN,
  * security.* to read for all and to write with it; others -EOPNOTSUPP. n 0 asks for the size. flags: XATTR_CREATE, XATTR_REPLACE. */
+#define VFS_OWN_XATTR "openscone." /* what the runtime keeps in a volume: not the program's to see */
 MUST_USE int vfs_setxattr(const struct vfs_caller *c, const struct vfs_place *p, const char *name,
 	const void *value, size_t n, int flags);
 MUST_USE long vfs_getxattr(

@@ -99,15 +99,15 @@ long vfs_getxattr(
 	return r == -ENOENT ? -ESTALE : r;
 }
 
-/* The size bytes of names at p without those that only an administrator sees: how many are left. */
-static size_t filter(char *p, size_t size)
+/* The size bytes of names at p without those that are not the program's, and, unless all, that only an administrator sees: how many are left. */
+static size_t filter(char *p, size_t size, bool all)
 {
 	size_t to = 0;
 
 	for (size_t from = 0; from < size;) {
 		size_t n = strnlen(p + from, size - from - 1) + 1;
 
-		if (!starts(p + from, "trusted.")) {
+		if (!starts(p + from, VFS_OWN_XATTR) && (all || !starts(p + from, "trusted."))) {
 			memmove(p + to, p + from, n);
 			to += n;
 		}
@@ -126,15 +126,15 @@ long vfs_listxattr(const struct vfs_caller *c, const struct vfs_place *p, char *
 		return -ENOENT;
 	if (p->must_dir && !S_ISDIR(p->attr.mode))
 		return -ENOTDIR;
-	r = volume_xattr_list(v, p->attr.ino, ret, capable(c, VFS_CAP_SYS_ADMIN) ? n : 0);
-	if (r <= 0 || capable(c, VFS_CAP_SYS_ADMIN))
+	r = volume_xattr_list(v, p->attr.ino, NULL, 0);
+	if (r <= 0)
 		return r == -ENOENT ? -ESTALE : r;
 	all = malloc(VOLUME_XATTR_TOTAL_MAX);
 	if (!all)
 		return -ENOMEM;
 	r = volume_xattr_list(v, p->attr.ino, all, VOLUME_XATTR_TOTAL_MAX);
 	if (r > 0)
-		r = (long)filter(all, (size_t)r);
+		r = (long)filter(all, (size_t)r, capable(c, VFS_CAP_SYS_ADMIN));
 	if (r > 0 && n > 0) {
 		if ((size_t)r > n)
 			r = -ERANGE;
