@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "cas/api.h"
 #include "core/log.h"
+#include "crypto/hash.h"
 
 /* Tries to be first, before a client is told to come back. */
 #define TRIES 24
@@ -74,8 +75,11 @@ static int commit(struct cas *c, struct error *err)
 static void pause_before(unsigned try)
 {
 	unsigned most = 1000u << (try < 6 ? try : 6);
+	uint32_t die = 0;
 
-	usleep(1 + (unsigned)random() % (most < PAUSE_MAX_US ? most : PAUSE_MAX_US));
+	if (random_bytes(&die, sizeof(die), NULL))
+		die = try;
+	usleep(1 + die % (most < PAUSE_MAX_US ? most : PAUSE_MAX_US));
 }
 
 /* Once more, for what only reads; what would change something is told why it cannot. */

@@ -158,7 +158,8 @@ static void conn_begin_answer(struct conn *c, struct http_reply *r)
 	if (r->allow)
 		buf_printf(&c->out, "Allow: %s\r\n", r->allow);
 	if (r->policy)
-		buf_printf(&c->out, "Content-Security-Policy: %s\r\nReferrer-Policy: no-referrer\r\n", r->policy);
+		buf_printf(&c->out, "Content-Security-Policy: %s\r\nReferrer-Policy: no-referrer\r\n",
+			r->policy);
 	buf_puts(&c->out, c->closing ? "Connection: close\r\n\r\n" : "\r\n");
 	if (!head_only)
 		buf_put(&c->out, r->body.data, r->body.len);
@@ -250,7 +251,8 @@ static enum step do_head(struct conn *c)
 		snprintf(text, sizeof(text), "a header over the limit of %d bytes", HTTP_HEADER_MAX);
 		return conn_refuse(c, 431, "LIMIT", text);
 	}
-	if (http_request_parse((const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
+	if (http_request_parse(
+		    (const char *)c->in.data, c->head_len, c->server->o.body_max, &c->head, &refusal))
 		return conn_refuse(c, refusal.status, refusal.code, refusal.text);
 	return begin_body(c);
 }
