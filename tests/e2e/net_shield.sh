@@ -61,9 +61,10 @@ free_port() {
 
 # shielded PORT COMMAND…: under the runtime, both sides' rules for PORT
 shielded() {
-	local port=$1
+	local port=$1 instead=()
 	shift
-	env SCONE_NETWORK_SHIELD_SERVER_S=protected SCONE_NETWORK_SHIELD_SERVER_S_PORT="TCP:$port" \
+	[[ $BASHPID == "$$" ]] || instead=(exec) # in the background: the process that end_process ends
+	"${instead[@]}" env SCONE_NETWORK_SHIELD_SERVER_S=protected SCONE_NETWORK_SHIELD_SERVER_S_PORT="TCP:$port" \
 		SCONE_NETWORK_SHIELD_SERVER_S_IDENTITY="$(<"$pki/server.pem")" SCONE_NETWORK_SHIELD_SERVER_S_CLIENT_AUTH="$(<"$pki/ca.pem")" \
 		SCONE_NETWORK_SHIELD_SERVER_S_CLIENT_DNS_NAME=web.example \
 		SCONE_NETWORK_SHIELD_CLIENT_C=protected SCONE_NETWORK_SHIELD_CLIENT_C_DESTINATION="TCP:db.example:$port" \
