@@ -237,7 +237,7 @@ static void a_key_counts_once(void **state)
 	/* The same signature given twice is one signer. */
 	table("access_policy: {update: {require-at-least-2: [@0, @1]}}", OP_UPDATE, "01", "00", NULL);
 	/* A creator that signs and the same key as a signer are one key. */
-	table("access_policy: {update: {require-at-least-2: [CREATOR, @0, @1]}}", OP_UPDATE, "M01 M1002",
+	table("access_policy: {update: {require-at-least-2: [CREATOR, @0, @1]}}", OP_UPDATE, "M01 M10",
 		"M0 M00", NULL);
 }
 
