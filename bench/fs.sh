@@ -11,6 +11,6 @@ done
 out=${BENCH_OUT:-build/bench}
 mkdir -p "$out"
 cc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE bench/work/files.c -o "$out/files"
-ninja -C "$bin/.." --quiet bench/bench-volume-growth
+ninja -C "$bin/.." --quiet bench/bench-volume-growth >/dev/null
 cp "$bin/../bench/bench-volume-growth" "$out/volume_growth"
 exec python3 -B bench/fs.py "$bin/scone" "$out" "$out" "$@"
