@@ -143,7 +143,8 @@ static struct detail describe(const struct volume_record *r)
 /* fspf_tag of the session is where it begins; another one than the last, or none any more, is a new beginning, which only who may update the session can order. */
 static bool meet_initial(const struct volume_spec *v, struct volume_record *r)
 {
-	if (v->has_key ? r->has_initial && !memcmp(r->initial, v->tag, sizeof(r->initial)) : !r->has_initial)
+	if (v->has_key ? r->has_initial && secret_equal(r->initial, v->tag, sizeof(r->initial))
+		       : !r->has_initial)
 		return false;
 	r->has_initial = v->has_key;
 	memcpy(r->initial, v->tag, sizeof(r->initial));
@@ -498,7 +499,8 @@ static int check_update(const struct ask *a, const struct volume_update_request 
 	hex_encode(q->version.tag, sizeof(q->version.tag), seen);
 	hex_encode(r->tag, sizeof(r->tag), wanted);
 	if (q->version.generation < r->generation ||
-		(q->version.generation == r->generation && memcmp(q->version.tag, r->tag, sizeof(r->tag))))
+		(q->version.generation == r->generation &&
+			!secret_equal(q->version.tag, r->tag, sizeof(r->tag))))
 		return error_set(err, ERR_CONFLICT,
 			"volume \"%s\" of session \"%s\": generation %" PRIu64
 			" with tag %s is not taken: CAS has "

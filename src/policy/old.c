@@ -34,9 +34,9 @@ void read_old_reference(struct parse *p, const struct ynode *n, struct session_r
 static struct secret_spec *add_hidden(
 	struct parse *p, const char *stem, const char *suffix, enum secret_kind kind)
 {
-	size_t count = p->s->secret_count, n = strlen(stem) + strlen(suffix) + 1;
+	size_t count = p->s->secret_count, stem_len = strlen(stem), suffix_len = strlen(suffix);
 	struct secret_spec *list = parse_grow(p, p->s->secrets, &count, sizeof *list);
-	char *name = malloc(n);
+	char *name = malloc(stem_len + suffix_len + 1);
 
 	if (list)
 		p->s->secrets = list;
@@ -45,8 +45,8 @@ static struct secret_spec *add_hidden(
 		parse_nomem(p);
 		return NULL;
 	}
-	strcpy(name, stem);
-	strcat(name, suffix);
+	memcpy(name, stem, stem_len);
+	memcpy(name + stem_len, suffix, suffix_len + 1);
 	list[count - 1].name = name;
 	list[count - 1].kind = kind;
 	list[count - 1].size = SECRET_SIZE_DEFAULT;

@@ -122,7 +122,7 @@ static int open_program(int dirfd, const char *path, struct stat *st, char volum
 	if (got != VOLUME_NOT_OURS)
 		return (int)got;
 	if (moved)
-		path = strcpy(elsewhere, volume_path);
+		path = memcpy(elsewhere, volume_path, strlen(volume_path) + 1);
 	volume_path[0] = '\0';
 	rc = (int)host_call4(SYS_newfstatat, dirfd, (long)path, (long)st, 0);
 	if (rc)

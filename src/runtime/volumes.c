@@ -666,12 +666,17 @@ int volumes_start(struct process *p, int fd, struct error *err)
 static int config_service(struct config_mount *m, const struct attest_options *o,
 	const struct attest_identity *id, const struct config_volume *v, struct error *err)
 {
-	if (strlen(v->path) >= sizeof(m->at) || strlen(v->path) >= sizeof(m->path) ||
-		v->key.len != sizeof(m->key))
-		return error_set(
-			err, ERR_LIMIT, "volume \"%s\": a path of %zu bytes", v->name, strlen(v->path));
-	strcpy(m->path, v->path);
-	strcpy(m->at, v->path);
+	const size_t n = strlen(v->path);
+
+	if (n >= sizeof(m->at) || n >= sizeof(m->path))
+		return error_set(err, ERR_LIMIT, "volume \"%s\": a path of %zu bytes, at most %zu fit",
+			v->name, n,
+			sizeof(m->path) < sizeof(m->at) ? sizeof(m->path) - 1 : sizeof(m->at) - 1);
+	if (v->key.len != sizeof(m->key))
+		return error_set(err, ERR_INPUT, "volume \"%s\": a key of %zu bytes, wanted %zu", v->name,
+			v->key.len, sizeof(m->key));
+	memcpy(m->path, v->path, n + 1);
+	memcpy(m->at, v->path, n + 1);
 	memcpy(m->key, v->key.data, sizeof(m->key));
 	m->strict = !strcmp(v->policy, "strict");
 	return lease_new(o, id, v, &m->client, err);

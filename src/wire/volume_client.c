@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/encode.h"
+#include "core/secret.h"
 #include "wire/http_client.h"
 
 #define TIMEOUT_MS 15000
@@ -250,7 +251,7 @@ static int check_tag(const struct volume_client *c, const struct volume_state *f
 {
 	char seen[2 * VOLUME_STATE_TAG_LEN + 1], wanted[2 * VOLUME_STATE_TAG_LEN + 1];
 
-	if (!memcmp(found->tag, c->s->lease.initial, sizeof(found->tag)))
+	if (secret_equal(found->tag, c->s->lease.initial, sizeof(found->tag)))
 		return 0;
 	hex_encode(found->tag, sizeof(found->tag), seen);
 	hex_encode(c->s->lease.initial, sizeof(c->s->lease.initial), wanted);
@@ -290,7 +291,7 @@ int volume_client_check(const struct volume_client *c, const struct volume_state
 			": an older copy was put in its place",
 			c->name, found->generation, l->version.generation);
 	if (found->generation == l->version.generation &&
-		memcmp(found->tag, l->version.tag, sizeof(found->tag)) != 0)
+		!secret_equal(found->tag, l->version.tag, sizeof(found->tag)))
 		return error_set(err, ERR_CONFLICT,
 			"volume \"%s\": it is at generation %" PRIu64
 			", as CAS has it, but with another tag: another "
