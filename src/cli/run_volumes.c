@@ -1,5 +1,5 @@
 /* run_volumes: see run_volumes.h. The list: "SVL1", a count, and for each volume the path of its host directory or file and the mount point, both
- * with their length in front, and the key; numbers are 32 bits, big endian. src/runtime/volumes.c reads it. */
+ * with their length in front, and the key; numbers are 32 bits, big endian. src/runtime/volumes_open.c reads it. */
 #include "cli/run_volumes.h"
 
 #include <dirent.h>

@@ -1,0 +1,370 @@
+/* volumes_open: how the first process opens the volumes, of a list or of a service, and leaves a keeper behind. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/log.h"
+#include "core/secret.h"
+#include "runtime/fd.h"
+#include "runtime/keeper.h"
+#include "runtime/volumes_shared.h"
+
+#define CONFIG_MAGIC 0x53564c31u /* "SVL1" */
+#define LIST_MAX_BYTES (256 * 1024)
+#define SERVICE_BYTES ((uint64_t)16 << 30) /* a service's volume may take so much */
+#define CACHE_BYTES ((size_t)256 << 20) /* of decrypted blocks, for each volume; taken as it is used */
+#define BUSY_TRIES 100 /* of 50 ms: another application's keeper may be writing back */
+
+static int hidden_memfd(const char *name)
+{
+	long fd = host_call2(SYS_memfd_create, (long)name, MFD_CLOEXEC);
+
+	return host_failed(fd) ? (int)fd : arena_hide((int)fd);
+}
+
+struct config_mount {
+	char path[VOLUME_FILE_PATH_MAX], at[VFS_PATH_MAX];
+	uint8_t key[VOLUME_KEY_LEN];
+	struct volume_file file;
+	uint64_t size;
+	struct volume_limits limits;
+	struct volume_client *client; /* of a service's volume; owned */
+	struct volume_lease lease;
+	bool strict, fresh; /* fresh: made just now */
+};
+
+static int config_string(struct rd *in, char *ret, size_t cap)
+{
+	size_t n = 0;
+	const uint8_t *p = rd_block(in, cap - 1, &n);
+
+	if (!p || n == 0 || memchr(p, 0, n))
+		return -EBADMSG;
+	memcpy(ret, p, n);
+	ret[n] = '\0';
+	return 0;
+}
+
+static int config_decode(struct rd *in, struct config_mount **ret, uint32_t *ret_count)
+{
+	uint32_t magic = rd_u32be(in), n = rd_u32be(in);
+	struct config_mount *list;
+	const uint8_t *key;
+
+	if (in->failed || magic != CONFIG_MAGIC || n == 0 || n > VFS_MOUNTS)
+		return -EBADMSG;
+	list = calloc(n, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	*ret = list;
+	*ret_count = n;
+	for (uint32_t i = 0; i < n; i++) {
+		list[i].file.fd = -1;
+		if (config_string(in, list[i].path, sizeof(list[i].path)) ||
+			config_string(in, list[i].at, sizeof(list[i].at)) ||
+			!(key = rd_bytes(in, VOLUME_KEY_LEN)))
+			return -EBADMSG;
+		memcpy(list[i].key, key, VOLUME_KEY_LEN);
+	}
+	return rd_done(in) ? 0 : -EBADMSG;
+}
+
+static int config_read(int fd, struct config_mount **ret, uint32_t *ret_count)
+{
+	struct stat st;
+	struct rd in;
+	long at;
+	int rc;
+
+	if (host_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > LIST_MAX_BYTES)
+		return -EBADMSG;
+	at = host_mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (host_failed(at))
+		return (int)at;
+	rd_init(&in, (const void *)at, (size_t)st.st_size);
+	rc = config_decode(&in, ret, ret_count);
+	host_munmap((void *)at, (size_t)st.st_size);
+	return rc;
+}
+
+/* A service's volume that is not there yet: the file, for its lock. */
+static int open_file(struct config_mount *m)
+{
+	int rc;
+
+	for (int i = 0; (rc = volume_file_open(&m->file, m->path, 0)) == -EBUSY && i < BUSY_TRIES; i++)
+		usleep(50000);
+	if (rc != -ENOENT || !m->client)
+		return rc;
+	m->fresh = true;
+	return volume_file_open(&m->file, m->path, VOLUME_FILE_CREATE);
+}
+
+static int make_volume(struct config_mount *m, const struct volume_env *env, struct error *err)
+{
+	struct volume_create_options o = {.size = SERVICE_BYTES, .root_mode = 0755};
+	struct volume_version version;
+	int rc;
+
+	if (lease_may_create(m->client, err))
+		return -1;
+	o.root_uid = (uint32_t)host_call0(SYS_geteuid);
+	o.root_gid = (uint32_t)host_call0(SYS_getegid);
+	rc = volume_create(env, m->key, &o, &version);
+	return rc ? error_set_errno(err, -rc, "make volume %s", m->path) : 0;
+}
+
+/* CAS knows that it is opened; one that is not there is made, if it may be. */
+static int probe_leased(struct config_mount *m, const struct volume_env *env, struct error *err)
+{
+	int rc;
+
+	if (!m->client)
+		return 0;
+	rc = lease_open(m->client, m->file.path, &m->lease, err);
+	if (!rc && m->fresh)
+		rc = make_volume(m, env, err);
+	/* What was made for its lock only is none of the host's business. */
+	if (rc && m->fresh)
+		host_call1(SYS_unlink, (long)m->file.path);
+	return rc ? error_wrap(err, "volume %s", m->path) : 0;
+}
+
+static int probe(struct config_mount *m, struct error *err)
+{
+	struct volume_version version;
+	struct volume_env env = volumes_file_env(&m->file);
+	char why[VOLUME_FILE_PATH_MAX + 128];
+	int rc = open_file(m);
+
+	if (rc == -EBUSY)
+		return error_set(err, ERR_CONFLICT,
+			"volume %s is in use: another process has it open; one application at a time may",
+			m->path);
+	if (rc) {
+		volume_file_failure_text(&m->file, why, sizeof(why));
+		return error_set(err, rc == -ENOENT ? ERR_NOT_FOUND : ERR_IO, "volume %s: %s", m->path,
+			m->file.failure.operation ? why : strerror(-rc));
+	}
+	env.lock = NULL;
+	env.unlock = NULL;
+	env.publish = NULL;
+	if (probe_leased(m, &env, err))
+		return -1;
+	rc = volume_probe(&env, m->key, &m->size, &version);
+	if (rc == -EBADMSG)
+		return error_set(err, ERR_CRYPTO, "%s is no volume, or another key's", m->path);
+	if (rc)
+		return error_set_errno(err, -rc, "volume %s", m->path);
+	m->limits = (struct volume_limits){.max_size = m->size, .cache = CACHE_BYTES};
+	rc = arena_hide(m->file.fd);
+	m->file.fd = rc;
+	return rc < 0 ? error_set_errno(err, -rc, "volume %s: a descriptor for it", m->path) : 0;
+}
+
+static int make_placeholders(struct error *err)
+{
+	struct volumes_shared *s = volumes_shared();
+	struct stat st;
+	long cwd;
+
+	s->pages_fd = hidden_memfd("openscone-pages");
+	s->placeholder_fd = hidden_memfd("openscone-volume");
+	if (s->pages_fd < 0 || s->placeholder_fd < 0 || host_fstat(s->placeholder_fd, &st))
+		return error_set(err, ERR_IO, "no descriptor for volumes");
+	cwd = host_call3(SYS_fcntl, s->placeholder_fd, F_DUPFD_CLOEXEC, 0);
+	s->cwd_fd = host_failed(cwd) ? (int)cwd : arena_hide((int)cwd);
+	if (s->cwd_fd < 0 || s->cwd_fd >= FD_TRACK_MAX || volumes_arena.fd >= FD_TRACK_MAX)
+		return error_set(err, ERR_LIMIT, "no descriptor for volumes below %d", FD_TRACK_MAX);
+	s->placeholder_dev = st.st_dev;
+	s->placeholder_ino = st.st_ino;
+	/* Sparse: as long as anything may be mapped. */
+	if (host_call2(SYS_ftruncate, s->pages_fd, INT64_MAX - 4095))
+		return error_set(err, ERR_IO, "the pages of shared mappings cannot be made");
+	return 0;
+}
+
+static int mount_one(struct process *p, struct config_mount *m, uint64_t *off, struct error *err)
+{
+	struct volumes_mount *s = &volumes_shared()->mount[volumes_shared()->mounts];
+	struct volume_open_options options = {.limits = m->limits};
+	struct volume_env env;
+	struct vfs_mount how = {.path = m->at, .env = &env, .key = s->key, .options = &options};
+	struct volume_open_report report = {0};
+	struct stat st;
+	int rc;
+
+	if (host_call4(SYS_newfstatat, AT_FDCWD, (long)m->at, (long)&st, 0) == 0) {
+		s->host_dev = st.st_dev;
+		s->host_ino = st.st_ino;
+	}
+	s->arena_off = *off;
+	s->arena_len = volume_arena_size(&m->limits);
+	memcpy(s->key, m->key, sizeof(s->key));
+	memcpy(&s->file, &m->file, sizeof(s->file));
+	m->file.fd = -1;
+	env = volumes_file_env(&s->file);
+	how.arena = volumes_arena.base + s->arena_off;
+	how.arena_len = s->arena_len;
+	rc = vfs_mount(p->volumes->caller.fs, &how, &report);
+	if (rc == -EEXIST)
+		return error_set(err, ERR_INPUT, "two volumes at %s", m->at);
+	if (rc < 0)
+		return error_set_errno(err, -rc, "volume %s at %s", m->path, m->at);
+	if (report.superblock_damaged)
+		log_warn("volume %s: one of its two superblocks is damaged: a commit was cut off, or it was "
+			 "changed",
+			m->path);
+	s->lease.strict = m->strict;
+	if (m->client &&
+		lease_begin(m->client, &m->lease, vfs_mount_volume(p->volumes->caller.fs, (uint32_t)rc),
+			m->fresh ? NULL : &report.found, &s->lease, err))
+		return error_wrap(err, "volume %s at %s", m->path, m->at);
+	*off += VOLUMES_ALIGN(s->arena_len);
+	volumes_clients[volumes_shared()->mounts++] = m->client;
+	m->client = NULL;
+	return 0;
+}
+
+static int open_each(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
+{
+	uint64_t off = VOLUMES_ALIGN(ARENA_HEAD + sizeof(struct volumes_shared)) +
+		       VOLUMES_ALIGN(vfs_region_size()),
+		 len = off;
+	int rc;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (probe(&list[i], err))
+			return -1;
+		len += VOLUMES_ALIGN(volume_arena_size(&list[i].limits));
+	}
+	rc = arena_create(&volumes_arena, len);
+	if (!rc)
+		rc = arena_take(&volumes_arena, 0);
+	volumes_own_arena();
+	if (!rc)
+		rc = volumes_user_new(p);
+	if (!rc)
+		rc = vfs_create(&volumes_vfs_env, volumes_region(), &p->volumes->caller);
+	if (rc)
+		return error_set_errno(err, -rc, "%" PRIu64 " MiB of memory for volumes", len >> 20);
+	if (make_placeholders(err))
+		return -1;
+	for (uint32_t i = 0; i < n; i++)
+		if (mount_one(p, &list[i], &off, err))
+			return -1;
+	volumes_hide(p);
+	rc = keeper_start(&p->volumes->caller);
+	/* The keeper has them now. */
+	for (int i = 0; i < VFS_MOUNTS; i++)
+		volume_client_free(volumes_clients[i]);
+	memset(volumes_clients, 0, sizeof(volumes_clients));
+	return rc ? error_set_errno(err, -rc, "the keeper of the volumes") : 0;
+}
+
+/* What failed half way is not written to any more, not even to close it. */
+static int open_all(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
+{
+	int rc = open_each(p, list, n, err);
+
+	if (rc) {
+		free(p->volumes);
+		p->volumes = NULL;
+	}
+	return rc;
+}
+
+static void config_free(struct config_mount *list, uint32_t n)
+{
+	if (!list)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		if (list[i].file.fd >= 0)
+			volume_file_close(&list[i].file);
+		volume_client_free(list[i].client);
+	}
+	secret_wipe(list, n * sizeof(*list));
+	free(list);
+}
+
+int volumes_start(struct process *p, int fd, struct error *err)
+{
+	struct config_mount *list = NULL;
+	uint32_t n = 0;
+	int rc = config_read(fd, &list, &n);
+
+	host_close(fd);
+	volumes_first = p;
+	if (rc)
+		rc = error_set(err, ERR_INPUT, "descriptor %d holds no list of volumes", fd);
+	else
+		rc = open_all(p, list, n, err);
+	config_free(list, n);
+	return rc ? -1 : 0;
+}
+
+/* The volume's file lies in the directory that it is mounted over. */
+static int config_service(struct config_mount *m, const struct attest_options *o,
+	const struct attest_identity *id, const struct config_volume *v, struct error *err)
+{
+	const size_t n = strlen(v->path);
+
+	if (n >= sizeof(m->at) || n >= sizeof(m->path))
+		return error_set(err, ERR_LIMIT, "volume \"%s\": a path of %zu bytes, at most %zu fit",
+			v->name, n,
+			sizeof(m->path) < sizeof(m->at) ? sizeof(m->path) - 1 : sizeof(m->at) - 1);
+	if (v->key.len != sizeof(m->key))
+		return error_set(err, ERR_INPUT, "volume \"%s\": a key of %zu bytes, wanted %zu", v->name,
+			v->key.len, sizeof(m->key));
+	memcpy(m->path, v->path, n + 1);
+	memcpy(m->at, v->path, n + 1);
+	memcpy(m->key, v->key.data, sizeof(m->key));
+	m->strict = !strcmp(v->policy, "strict");
+	return lease_new(o, id, v, &m->client, err);
+}
+
+int volumes_start_service(struct process *p, const struct attest_options *o, const struct attest_identity *id,
+	const struct service_config *c, struct error *err)
+{
+	struct config_mount *list = NULL;
+	int rc = 0;
+
+	if (!c->volume_count)
+		return 0;
+	if (c->volume_count > VFS_MOUNTS)
+		return error_set(err, ERR_LIMIT, "%zu volumes, at most %d can be mounted", c->volume_count,
+			VFS_MOUNTS);
+	volumes_first = p;
+	list = calloc(c->volume_count, sizeof(*list));
+	if (!list)
+		return error_set(err, ERR_NOMEM, "no memory for volumes");
+	for (size_t i = 0; i < c->volume_count; i++)
+		list[i].file.fd = -1;
+	for (size_t i = 0; i < c->volume_count && !rc; i++)
+		rc = config_service(&list[i], o, id, &c->volumes[i], err);
+	if (!rc)
+		rc = open_all(p, list, (uint32_t)c->volume_count, err);
+	config_free(list, (uint32_t)c->volume_count);
+	return rc;
+}
+
+int volumes_attach(struct vfs *fs)
+{
+	for (uint32_t i = 0; i < volumes_shared()->mounts && i < VFS_MOUNTS; i++) {
+		struct volumes_mount *s = &volumes_shared()->mount[i];
+		struct volume_env env = volumes_file_env(&s->file);
+		struct vfs_mount how = {.env = &env,
+			.key = s->key,
+			.arena = volumes_arena.base + s->arena_off,
+			.arena_len = s->arena_len};
+		int rc = vfs_mount_attach(fs, i, &how);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
