@@ -327,3 +327,10 @@ int vpath_behind(const struct thread *t, int dirfd, const char *path, unsigned f
 	}
 	return 0;
 }
+
+int vpath_either(const struct thread *t, int dirfd, const char *path, unsigned flags, struct vpath *ret)
+{
+	int rc = vpath_find(t, dirfd, path, flags, ret);
+
+	return rc || ret->kind != VPATH_HOST ? rc : vpath_behind(t, dirfd, path, flags, ret);
+}

@@ -31,6 +31,9 @@ MUST_USE int vpath_find(
 /* For a path that vpath_find left to the host: does it lead into a volume, through links of the host? */
 MUST_USE int vpath_behind(
 	const struct thread *t, int dirfd, const char *path, unsigned flags, struct vpath *ret);
+/* The one, and if it leaves the path to the host, the other. */
+MUST_USE int vpath_either(
+	const struct thread *t, int dirfd, const char *path, unsigned flags, struct vpath *ret);
 /* The place of a descriptor or, AT_FDCWD, of a working directory in a volume. -EBADF: it is not of a volume. */
 MUST_USE int vpath_of_fd(const struct thread *t, int dirfd, struct vfs_place *ret);
 

@@ -13,6 +13,11 @@
 /* volume_path.c. For every slow call of a process with volumes; numbers that name no file are not ours. */
 long volume_path_call(struct regs *r, struct thread *t);
 
+/* volume_socket.c: bind, connect; sendmsg and sendmmsg. VOLUME_NOT_OURS: no name or descriptor of a volume is in it. */
+long volume_bind_call(struct regs *r, struct thread *t);
+long volume_connect_call(struct regs *r, struct thread *t);
+long volume_send_call(struct regs *r, struct thread *t);
+
 /* volume_name.c: what is done to a place that a path led to. c: who calls. In vfs. */
 long vplace_open(struct thread *t, const struct vfs_place *p, uint32_t flags, uint32_t mode);
 long vplace_open_root(struct thread *t, uint32_t mount, uint32_t flags);
