@@ -136,7 +136,7 @@ void net_watch_apply(struct net_local *l, int want);
 /* Is data one of ours? *ret_slot is the connection's. */
 bool net_watch_ours(uint64_t data, uint32_t *ret_slot);
 
-/* --- net_stream.c --- */
+/* --- net_span.c, net_stream.c (reading), net_write.c --- */
 
 /* The program's buffers. */
 struct net_span {
@@ -150,6 +150,14 @@ struct net_span {
 };
 MUST_USE int net_span_one(struct net_span *s, uint64_t base, size_t n);
 MUST_USE int net_span_iov(struct net_span *s, uint64_t iov, uint64_t count);
+/* The next n bytes of the buffers to or from p; the span moves only if all can be had. 0 or -errno. */
+MUST_USE int net_span_copy(struct net_span *s, uint8_t *p, size_t n, bool to_user);
+/* Over n bytes of them. */
+void net_span_skip(struct net_span *s, size_t n);
+static inline size_t net_span_left(const struct net_span *s)
+{
+	return s->len - s->done;
+}
 
 /* flags of recv(2) and send(2). The call's answer. */
 long net_read(struct thread *t, int fd, struct net_span *s, int flags);
@@ -166,5 +174,7 @@ bool net_all_read(struct net_local *l, int fd);
 /* Set what an open connection's socket needs. */
 void net_stream_start(struct net_conn *c, int fd);
 void net_plain_drop(struct net_local *l);
+/* A call on a connection that has failed: the reason once, -errno, then what the kernel says of a socket that is shut down. */
+long net_failed_once(struct net_conn *c, long then);
 
 #endif

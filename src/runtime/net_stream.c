@@ -1,123 +1,15 @@
-/*
- * net_stream: reading and writing an open connection. Ciphertext of what the program has not had stays in the kernel's queue (net.h).
- *
- * A record that is written goes out whole: how much the socket takes is asked before it is sealed. Where that was not enough after all, the socket's
- * buffer is enlarged for the rest.
- */
+/* net_stream: reading an open connection. Ciphertext of what the program has not had stays in the kernel's queue (net.h). */
 #include <errno.h>
-#include <limits.h>
-#include <linux/sock_diag.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include "core/secret.h"
 #include "host/host.h"
 #include "runtime/net.h"
 
-#ifndef SO_MEMINFO
-#define SO_MEMINFO 55
-#endif
-#define BATCH 4 /* records sent at once */
-#define BATCH_BYTES (BATCH * (TLS_PLAIN_MAX + TLS_OVERHEAD))
-#define WINDOW (BATCH * TLS_RECORD_MAX) /* bytes looked at */
-#define UNASKED 1024 /* so few bytes always fit into a socket that takes any */
-#define REST_PATIENCE_MS 30000 /* for the rest of a record, which has to go */
+#define WINDOW (4 * TLS_RECORD_MAX) /* bytes looked at */
 #define RCVBUF_ROOM (512 * 1024)
-#define IOV_COUNT_MAX 1024
-#define RW_TOTAL_MAX 0x7ffff000L
-
-/* --- the program's buffers --- */
-
-int net_span_one(struct net_span *s, uint64_t base, size_t n)
-{
-	*s = (struct net_span){.base = base, .len = n > (size_t)RW_TOTAL_MAX ? (size_t)RW_TOTAL_MAX : n};
-	return (ssize_t)n < 0 ? -EINVAL : 0;
-}
-
-int net_span_iov(struct net_span *s, uint64_t iov, uint64_t count)
-{
-	*s = (struct net_span){.iov = iov, .count = count};
-	if (count > IOV_COUNT_MAX)
-		return -EINVAL;
-	for (uint64_t i = 0; i < count; i++) {
-		struct iovec v;
-
-		if (user_copy(&v, (const void *)(iov + i * sizeof(v)), sizeof(v)) < 0)
-			return -EFAULT;
-		if ((ssize_t)v.iov_len < 0 || s->len + v.iov_len > SSIZE_MAX)
-			return -EINVAL;
-		s->len += v.iov_len;
-	}
-	if (s->len > (size_t)RW_TOTAL_MAX)
-		s->len = (size_t)RW_TOTAL_MAX;
-	return 0;
-}
-
-/* The next n bytes of the buffers to or from p; the span moves only if all can be had. */
-static int span_copy(struct net_span *s, uint8_t *p, size_t n, bool to_user)
-{
-	struct net_span at = *s;
-
-	while (n > 0) {
-		struct iovec v = {(void *)at.base, at.len};
-		size_t part;
-
-		if (at.iov) {
-			if (at.index >= at.count)
-				return -EFAULT;
-			if (user_copy(&v, (const void *)(at.iov + at.index * sizeof(v)), sizeof(v)) < 0)
-				return -EFAULT;
-			if (at.done_in >= v.iov_len) {
-				at.index++;
-				at.done_in = 0;
-				continue;
-			}
-		}
-		part = v.iov_len - at.done_in < n ? v.iov_len - at.done_in : n;
-		if (part == 0)
-			return -EFAULT;
-		if (to_user ? user_copy((uint8_t *)v.iov_base + at.done_in, p, part)
-			    : user_copy(p, (const uint8_t *)v.iov_base + at.done_in, part))
-			return -EFAULT;
-		at.done_in += part;
-		at.done += part;
-		p += part;
-		n -= part;
-	}
-	*s = at;
-	return 0;
-}
-
-/* Over n bytes of them. */
-static void span_skip(struct net_span *s, size_t n)
-{
-	s->done += n;
-	while (s->iov && n > 0 && s->index < s->count) {
-		struct iovec v;
-		size_t part;
-
-		if (user_copy(&v, (const void *)(s->iov + s->index * sizeof(v)), sizeof(v)) < 0)
-			return; /* the next copy finds it out */
-		part = v.iov_len > s->done_in ? v.iov_len - s->done_in : 0;
-		part = part < n ? part : n;
-		s->done_in += part;
-		n -= part;
-		if (s->done_in >= v.iov_len) {
-			s->index++;
-			s->done_in = 0;
-		}
-	}
-	if (!s->iov)
-		s->done_in += n;
-}
-
-static size_t span_left(const struct net_span *s)
-{
-	return s->len - s->done;
-}
 
 /* --- the socket --- */
 
@@ -250,9 +142,9 @@ static void on_handshake(struct look *k, const uint8_t *p, size_t n)
 /* Plaintext of the record that begins the rest of the queue; from is how much of it the program has had. */
 static void on_data(struct look *k, const uint8_t *p, size_t n, size_t record, size_t from)
 {
-	size_t part = n - from < span_left(k->to) ? n - from : span_left(k->to);
+	size_t part = n - from < net_span_left(k->to) ? n - from : net_span_left(k->to);
 
-	if (part > 0 && span_copy(k->to, (uint8_t *)p + from, part, true) < 0) {
+	if (part > 0 && net_span_copy(k->to, (uint8_t *)p + from, part, true) < 0) {
 		k->err = EFAULT;
 		k->stop = true;
 		return;
@@ -313,7 +205,7 @@ static void on_record(struct look *k, uint8_t *at, size_t n)
 
 static void look_at(struct look *k, uint8_t *p, size_t n)
 {
-	while (!k->stop && n > 0 && span_left(k->to) > 0) {
+	while (!k->stop && n > 0 && net_span_left(k->to) > 0) {
 		long len = n >= TLS_HEADER ? tls_record_len(p) : TLS_RECORD_MIN;
 
 		if (len < 0) {
@@ -342,7 +234,7 @@ static bool from_plain(struct look *k)
 		return true;
 	}
 	on_data(k, l->plain, l->plain_len, l->plain_record, k->c->consumed);
-	return !k->stop && span_left(k->to) > 0;
+	return !k->stop && net_span_left(k->to) > 0;
 }
 
 /* Take out what the program has had, and remember the keys as they are then. */
@@ -400,8 +292,7 @@ static long read_now(const struct process *p, struct net_local *l, int fd, struc
 	return c->ended || n == 0 ? 0 : -EAGAIN;
 }
 
-/* A call on a connection that has failed: the reason once, then what the kernel says of a socket that is shut down. */
-static long failed_once(struct net_conn *c, long then)
+long net_failed_once(struct net_conn *c, long then)
 {
 	int err = __atomic_exchange_n(&c->err, 0, __ATOMIC_ACQ_REL);
 
@@ -443,7 +334,7 @@ static long read_open(struct thread *t, struct net_local *l, int fd, struct net_
 	uint8_t window[WINDOW];
 	struct net_conn *c = net_conn(l);
 	bool keeps = flags & MSG_PEEK, all = (flags & MSG_WAITALL) && !keeps;
-	size_t size = span_left(s) <= TLS_PLAIN_MAX ? TLS_RECORD_MAX : sizeof(window), seen = 0, need = 0;
+	size_t size = net_span_left(s) <= TLS_PLAIN_MAX ? TLS_RECORD_MAX : sizeof(window), seen = 0, need = 0;
 
 	for (;;) {
 		long ret;
@@ -453,11 +344,11 @@ static long read_open(struct thread *t, struct net_local *l, int fd, struct net_
 		if (c->generation != l->generation)
 			ret = -EBADF;
 		else if (c->state != NET_OPEN)
-			ret = failed_once(c, 0);
+			ret = net_failed_once(c, 0);
 		else
 			ret = read_now(t->proc, l, fd, s, keeps, window, size, &need);
 		net_unlock(&c->rx);
-		if (ret > 0 && all && span_left(s) > 0)
+		if (ret > 0 && all && net_span_left(s) > 0)
 			continue;
 		if (ret != -EAGAIN)
 			return s->done ? (long)s->done : ret;
@@ -478,7 +369,7 @@ long net_read(struct thread *t, int fd, struct net_span *s, int flags)
 		return -EBADF;
 	ret = flags & MSG_OOB ? -EINVAL : net_await_open(t, l, fd, flags & MSG_DONTWAIT);
 	if (ret == 0 && net_conn(l)->state == NET_FAILED)
-		ret = failed_once(net_conn(l), 0);
+		ret = net_failed_once(net_conn(l), 0);
 	else if (ret == 0 && s->len == 0)
 		ret = 0;
 	else if (ret == 0)
@@ -556,246 +447,4 @@ bool net_all_read(struct net_local *l, int fd)
 	net_unlock(&c->rx);
 	secret_wipe(&rx, sizeof(rx));
 	return n;
-}
-
-/* --- writing --- */
-
-/* How many bytes of plaintext the socket takes in one go, about. */
-static size_t room(const struct net_conn *c, int fd, size_t n)
-{
-	uint32_t info[SK_MEMINFO_VARS] = {0};
-	socklen_t size = sizeof(info);
-	int64_t left;
-
-	if (n <= UNASKED || host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, (long)info, (long)&size))
-		return n;
-	left = (int64_t)info[SK_MEMINFO_SNDBUF] -
-	       (int64_t)info[c->is_unix ? SK_MEMINFO_WMEM_ALLOC : SK_MEMINFO_WMEM_QUEUED];
-	left = left / 2 - 2048;
-	return left < UNASKED ? UNASKED : left < (int64_t)n ? (size_t)left : n;
-}
-
-/* The rest of a record of which a part is gone has to go, too. */
-static int push_rest(int fd, const uint8_t *p, size_t n)
-{
-	int size = 0;
-	socklen_t len = sizeof(size);
-
-	host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, (long)&len);
-	size = size / 2 + 2 * (int)n; /* the kernel doubles what it is told */
-	if (host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, (long)&size, sizeof(size)))
-		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, sizeof(size));
-	while (n > 0) {
-		long ret = host_call6(SYS_sendto, fd, (long)p, (long)n, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
-
-		if (ret == -EAGAIN) {
-			struct pollfd out = {.fd = fd, .events = POLLOUT};
-
-			ret = host_call3(SYS_poll, (long)&out, 1, REST_PATIENCE_MS);
-			if (ret == 0)
-				return -ETIMEDOUT;
-			if (ret > 0 || ret == -EINTR)
-				continue;
-		}
-		if (ret < 0)
-			return (int)ret;
-		p += ret;
-		n -= (size_t)ret;
-	}
-	return 0;
-}
-
-/* Records one behind the other, sealed but not counted. */
-struct batch {
-	uint8_t bytes[BATCH_BYTES];
-	size_t len[BATCH], plain[BATCH];
-	size_t count, total;
-};
-
-static long fill(struct net_local *l, struct batch *b, struct net_span *s, size_t n)
-{
-	struct net_conn *c = net_conn(l);
-	struct tls_half tx = c->keys.tx;
-	long ret = 0;
-
-	b->count = b->total = 0;
-	while (n > 0 && b->count < BATCH) {
-		size_t part = n < TLS_PLAIN_MAX ? n : TLS_PLAIN_MAX;
-		uint8_t *at = b->bytes + b->total;
-
-		ret = span_copy(s, at + TLS_HEADER, part, false);
-		if (ret < 0)
-			break;
-		net_enter();
-		ret = tls_seal(&l->tx, &tx, c->keys.suite, TLS_DATA, at, part);
-		net_leave();
-		if (ret < 0)
-			break;
-		b->len[b->count] = (size_t)ret;
-		b->plain[b->count++] = part;
-		b->total += (size_t)ret;
-		tls_half_advance(&tx);
-		n -= part;
-	}
-	secret_wipe(&tx, sizeof(tx));
-	return b->count ? 0 : ret;
-}
-
-/* sent bytes of it are gone: how much of the program's that is. The rest of a record that is begun goes now. */
-static long settle(struct net_local *l, int fd, struct batch *b, size_t sent)
-{
-	struct net_conn *c = net_conn(l);
-	size_t at = 0, plain = 0;
-
-	for (size_t i = 0; i < b->count && at < sent; i++) {
-		size_t left = at + b->len[i] > sent ? at + b->len[i] - sent : 0;
-
-		tls_half_advance(&c->keys.tx);
-		plain += b->plain[i];
-		at += b->len[i];
-		if (left) {
-			int ret = push_rest(fd, b->bytes + at - left, left);
-
-			if (ret < 0)
-				return ret;
-		}
-	}
-	return (long)plain;
-}
-
-static long send_record(struct net_local *l, int fd, enum tls_type type, const uint8_t *p, size_t n)
-{
-	struct net_conn *c = net_conn(l);
-	uint8_t at[TLS_OVERHEAD + 16];
-	long len, ret;
-
-	memcpy(at + TLS_HEADER, p, n);
-	net_enter();
-	len = tls_seal(&l->tx, &c->keys.tx, c->keys.suite, type, at, n);
-	net_leave();
-	if (len < 0)
-		return len;
-	ret = host_call6(SYS_sendto, fd, (long)at, len, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
-	if (ret <= 0)
-		return ret;
-	tls_half_advance(&c->keys.tx);
-	return ret < len ? push_rest(fd, at + ret, (size_t)(len - ret)) : 0;
-}
-
-/* New keys, where the peer asked for them or the old ones have served enough. */
-static long renew_keys(struct net_local *l, int fd)
-{
-	static const uint8_t update[] = {24, 0, 0, 1, 0};
-	struct net_conn *c = net_conn(l);
-	long ret;
-
-	if (!c->update_due && c->keys.tx.seq < TLS_KEY_RECORDS)
-		return 0;
-	ret = send_record(l, fd, TLS_HANDSHAKE, update, sizeof(update));
-	if (ret < 0)
-		return ret;
-	c->update_due = false;
-	tls_half_update(&c->keys.tx, c->keys.suite);
-	return 0;
-}
-
-void net_say_end(struct net_local *l, int fd)
-{
-	static const uint8_t alert[] = {1, TLS_CLOSE_NOTIFY};
-	struct net_conn *c = net_conn(l);
-
-	if (!net_trylock(&c->tx))
-		return; /* somebody writes: there is no end yet */
-	if (!c->write_shut)
-		send_record(l, fd, TLS_ALERT, alert, sizeof(alert));
-	c->write_shut = true;
-	net_unlock(&c->tx);
-}
-
-/* With tx: bytes that went, or -errno. */
-static long write_once(struct thread *t, struct net_local *l, int fd, struct net_span *s, struct batch *b,
-	int flags, bool waits)
-{
-	struct net_conn *c = net_conn(l);
-	struct net_span before = *s;
-	int how = flags & (MSG_NOSIGNAL | MSG_MORE);
-	long ret = renew_keys(l, fd), plain;
-
-	if (ret == 0)
-		ret = fill(l, b, s,
-			room(c, fd, waits && span_left(s) > TLS_PLAIN_MAX ? TLS_PLAIN_MAX : span_left(s)));
-	if (ret < 0)
-		return ret;
-	if (waits) /* interruptible, with the timeout of the socket */
-		ret = scone_safe_call6(SYS_sendto, fd, (long)b->bytes, (long)b->len[0], how, 0, 0);
-	else
-		ret = host_call6(SYS_sendto, fd, (long)b->bytes, (long)b->total, MSG_DONTWAIT | how, 0, 0);
-	if (ret <= 0) {
-		*s = before;
-		return ret;
-	}
-	plain = settle(l, fd, b, (size_t)ret);
-	if (plain < 0) {
-		net_fail(t->proc, l, fd, ECONNRESET);
-		*s = before;
-		return failed_once(c, -EPIPE);
-	}
-	if (s->done - before.done != (size_t)plain) {
-		*s = before;
-		span_skip(s, (size_t)plain);
-	}
-	return plain;
-}
-
-static long write_open(struct thread *t, struct net_local *l, int fd, struct net_span *s, int flags)
-{
-	struct net_conn *c = net_conn(l);
-	bool waits = false, waited;
-	struct batch b;
-	long ret = 0;
-
-	while (span_left(s) > 0) {
-		if (net_lock(&c->tx))
-			net_fail(t->proc, l, fd, ECONNRESET);
-		if (c->generation != l->generation)
-			ret = -EBADF;
-		else if (c->state != NET_OPEN)
-			ret = failed_once(c, -EPIPE);
-		else
-			ret = write_once(t, l, fd, s, &b, flags, waits);
-		net_unlock(&c->tx);
-		waited = waits;
-		waits = false;
-		if (ret > 0)
-			continue;
-		if (ret != -EAGAIN || waited || (flags & MSG_DONTWAIT) || net_nonblocking(fd))
-			break;
-		waits = true;
-	}
-	return s->done ? (long)s->done : ret;
-}
-
-long net_write(struct thread *t, int fd, struct net_span *s, int flags)
-{
-	struct net_local *l = net_get(t->proc, fd);
-	long ret;
-
-	if (!l)
-		return -EBADF;
-	ret = flags & MSG_OOB ? -EOPNOTSUPP : net_await_open(t, l, fd, flags & MSG_DONTWAIT);
-	if (ret == 0 && net_conn(l)->state == NET_FAILED)
-		ret = failed_once(net_conn(l), 1);
-	if (ret == 1) /* the kernel says EPIPE, with its signal */
-		ret = scone_safe_call6(SYS_sendto, fd, (long)"", 1, flags & MSG_NOSIGNAL, 0, 0);
-	else if (ret == 0)
-		ret = write_open(t, l, fd, s, flags);
-	net_put(l);
-	return ret;
-}
-
-long net_write_bytes(struct thread *t, int fd, const void *p, size_t n, int flags)
-{
-	struct net_span s;
-
-	return net_span_one(&s, (uint64_t)p, n) < 0 ? -EINVAL : net_write(t, fd, &s, flags);
 }
