@@ -77,7 +77,7 @@ def one(base):
     cas = Cas(base)
     rows = []
     try:
-        cas.start("--max-connections", "2000")
+        cas.start("--max-connections", "2000", "--max-peer-connections", "0", "--max-peer-requests", "0")
         address, key = "%s:%d" % cas.address, cas.call("GET", "/v1/cas").json()["key"]
         rows.append(load(base, "create", address, key, pinned=False, pids=[cas.process.pid]))
         pin(cas.process.pid, {PROCESSORS[0]})

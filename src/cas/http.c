@@ -22,16 +22,40 @@ static bool is_local(const struct sockaddr *a)
 	return a->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
 }
 
+/* Its connection that has been idle longest, or NULL. */
+static struct conn *oldest_of(struct http_server *s, const struct http_peer *peer)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH(c, &s->idle, idle)
+	if (c->peer == peer)
+		return c;
+	return NULL;
+}
+
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
 {
 	struct http_server *s = arg;
+	struct http_peer *peer;
+	enum http_peer_word word = http_peers_enter(s->peers, addr, http_microseconds(), &peer);
 	struct conn *c, *oldest = TAILQ_FIRST(&s->idle);
 	int one = 1;
 
-	if (s->count >= s->o.connections && oldest)
+	/* before others make room for it */
+	if (word == PEER_AWAY) {
+		metric_add(s->o.metrics, METRIC_PEER_REFUSED, 1);
+		close(fd);
+		return;
+	}
+	if (word == PEER_OVER)
+		oldest = oldest_of(s, peer);
+	if ((word == PEER_OVER || s->count >= s->o.connections) && oldest) {
 		http_conn_free(oldest);
+		word = PEER_WELCOME;
+	}
 	if (s->count >= s->o.connections + OVERFLOW_CONNECTIONS) {
 		metric_add(s->o.metrics, METRIC_OVERLOADED, 1);
+		http_peers_leave(s->peers, peer, http_microseconds());
 		close(fd);
 		return;
 	}
@@ -40,8 +64,11 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
 	c = http_conn_new(s, fd);
 	if (!c) {
 		log_error("out of memory: a connection is closed");
+		http_peers_leave(s->peers, peer, http_microseconds());
 		return;
 	}
+	c->peer = peer;
+	c->peer_over = word == PEER_OVER;
 	c->over = s->count > s->o.connections;
 	c->local = is_local(addr);
 	http_conn_deadline(c, s->o.timeout);
@@ -141,7 +168,8 @@ int http_server_new(
 		error_set(err, ERR_NOMEM, "out of memory");
 		goto fail;
 	}
-	if (http_tls_context(o->key, o->cert, &s->tls, err) ||
+	if (http_peers_new(o->peer_connections, o->peer_requests, &s->peers, err) ||
+		http_tls_context(o->key, o->cert, &s->tls, err) ||
 		http_work_new(base, o->run, o->arg, http_conn_answered, &s->work, err) ||
 		start_listening(s, err))
 		goto fail;
@@ -201,6 +229,7 @@ void http_server_free(struct http_server *s)
 		evconnlistener_free(s->listener);
 	if (s->resume)
 		event_free(s->resume);
+	http_peers_free(s->peers);
 	SSL_CTX_free(s->tls);
 	free(s);
 }

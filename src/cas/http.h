@@ -52,6 +52,8 @@ struct http_options {
 	X509 *cert; /* borrowed */
 	size_t body_max;
 	unsigned connections; /* at once; more are answered 429, many more are closed */
+	unsigned peer_connections,
+		peer_requests; /* of one address: at once, in a second; 0: no limit (http_peers.h) */
 	unsigned
 		timeout; /* seconds for a handshake, a whole request, a whole answer; idle connections: four times that */
 	http_runner run;

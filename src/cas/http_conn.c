@@ -47,6 +47,14 @@ void http_reply_error(struct http_reply *r, int status, const char *code, const 
 	json_decref(j);
 }
 
+uint64_t http_microseconds(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 void http_conn_deadline(struct conn *c, unsigned seconds)
 {
 	struct timeval tv = {.tv_sec = seconds};
@@ -68,6 +76,7 @@ void http_conn_free(struct conn *c)
 	conn_not_idle(c);
 	TAILQ_REMOVE(&s->all, c, all);
 	s->count--;
+	http_peers_leave(s->peers, c->peer, http_microseconds());
 	metric_set(s->o.metrics, METRIC_CONNECTIONS, s->count);
 	s->bodies -= c->reserved;
 	if (c->readable)
@@ -155,6 +164,8 @@ static void conn_begin_answer(struct conn *c, struct http_reply *r)
 		"%zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
 		r->status, http_status_text(r->status), date, r->content_type ? r->content_type : JSON_TYPE,
 		r->body.len);
+	if (r->status == 429)
+		buf_puts(&c->out, "Retry-After: 1\r\n");
 	if (r->allow)
 		buf_printf(&c->out, "Allow: %s\r\n", r->allow);
 	if (r->policy)
@@ -220,6 +231,12 @@ static enum step begin_body(struct conn *c)
 		metric_add(s->o.metrics, METRIC_OVERLOADED, 1);
 		return conn_refuse(c, 429, "LIMIT", "too many connections: try again later");
 	}
+	if (c->peer_over || !http_peers_request(s->peers, c->peer, http_microseconds())) {
+		metric_add(s->o.metrics, METRIC_PEER_REFUSED, 1);
+		return conn_refuse(c, 429, "LIMIT",
+			c->peer_over ? "too many connections from your address: try again later"
+				     : "too many requests from your address in a second: try again later");
+	}
 	if (c->begun_late)
 		return conn_refuse(c, 503, "INTERNAL", "this CAS is stopping");
 	if (!c->has_key && n > ANONYMOUS_BODY_MAX)
@@ -257,14 +274,6 @@ static enum step do_head(struct conn *c)
 	return begin_body(c);
 }
 
-static uint64_t microseconds(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* The request is whole: the working thread has it, and no deadline of the peer's counts meanwhile. */
 static enum step do_body(struct conn *c)
 {
@@ -285,7 +294,7 @@ static enum step do_body(struct conn *c)
 	c->job.r = (struct http_reply){.status = 500};
 	buf_init_secret(&c->job.r.body, HTTP_REPLY_MAX);
 	event_del(c->deadline);
-	c->asked = microseconds();
+	c->asked = http_microseconds();
 	c->phase = WORK;
 	http_work_add(c->server->work, &c->job);
 	return STEP_WAIT;
@@ -305,7 +314,7 @@ void http_conn_answered(struct http_job *job)
 		r->body.failed = false;
 		http_reply_error(r, 500, "LIMIT", "the answer is over the limit of 16 MiB");
 	}
-	metric_latency(c->server->o.metrics, microseconds() - c->asked);
+	metric_latency(c->server->o.metrics, http_microseconds() - c->asked);
 	metric_request(c->server->o.metrics, r->route, r->status);
 	conn_begin_answer(c, r);
 	buf_free(&r->body);

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include "cas/http.h"
 #include "cas/http_parse.h"
+#include "cas/http_peers.h"
 #include "cas/http_work.h"
 #include "crypto/key.h"
 
@@ -24,7 +25,8 @@ struct conn {
 	SSL *ssl;
 	struct event *readable, *writable, *deadline;
 	bool is_idle; /* in the server's idle list */
-	bool over; /* beyond the limit: to be answered 429 */
+	struct http_peer *peer; /* NULL: not yet counted */
+	bool over, peer_over; /* beyond the limit, its address': to be answered 429 */
 	bool has_key;
 	bool local; /* the peer is on this host */
 	bool closing; /* after this answer */
@@ -49,6 +51,7 @@ struct http_server {
 	struct event *resume; /* accept again after running out of descriptors */
 	SSL_CTX *tls;
 	struct conn_list all, idle;
+	struct http_peers *peers;
 	unsigned count;
 	size_t bodies;
 	char address[HTTP_ADDRESS_MAX];
@@ -61,6 +64,8 @@ struct http_server {
 
 /* Takes fd over. NULL: no memory. */
 struct conn *http_conn_new(struct http_server *s, int fd);
+/* A clock that does not go back. */
+uint64_t http_microseconds(void);
 /* Not in phase WORK, unless the working thread has ended. */
 void http_conn_free(struct conn *c);
 /* Do what can be done now, and wait for the rest. May free c. */

@@ -179,6 +179,8 @@ static int start_http(struct service *s, struct error *err)
 		.cert = s->identity.cert,
 		.body_max = s->o.max_body,
 		.connections = s->o.max_connections,
+		.peer_connections = s->o.max_peer_connections,
+		.peer_requests = s->o.max_peer_requests,
 		.timeout = s->o.timeout,
 		.run = batch_run,
 		.arg = &s->cas,

@@ -15,6 +15,8 @@ static const struct {
 		"Connections closed because their time was up.", false},
 	[METRIC_OVERLOADED] = {"scone_cas_connections_refused_total",
 		"Connections refused because there were too many.", false},
+	[METRIC_PEER_REFUSED] = {"scone_cas_peer_refused_total",
+		"Connections and requests refused because their address had too many.", false},
 	[METRIC_BATCHES] = {"scone_cas_store_commits_total", "Commits of the store.", false},
 	[METRIC_BATCH_CONFLICTS] = {"scone_cas_store_conflicts_total",
 		"Commits done again because another CAS was first.", false},

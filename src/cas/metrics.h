@@ -15,6 +15,7 @@ enum metric {
 	METRIC_HANDSHAKES_FAILED,
 	METRIC_TIMED_OUT,
 	METRIC_OVERLOADED, /* answered 429, or closed for want of room */
+	METRIC_PEER_REFUSED, /* connections and requests over what one address may have */
 	METRIC_BATCHES, /* commits of the store */
 	METRIC_BATCH_CONFLICTS, /* of them, done again because another CAS was first */
 	METRIC_STORE_FAILURES,

@@ -45,6 +45,9 @@ const char options_help[] =
 	"  --restore DIR         put a backup into an empty state directory (and store), and exit\n"
 	"  --max-body BYTES      longest request body (default 1048576)\n"
 	"  --max-connections N   connections at once (default 512)\n"
+	"  --max-peer-connections N\n"
+	"                        of them from one address; 0: no limit (default 256)\n"
+	"  --max-peer-requests N  requests in a second from one address; 0: no limit (default 1000)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
 	"  --config FILE         take options from this file: `listen: 127.0.0.1:8081`, one a line (YAML); "
 	"the\n"
@@ -83,6 +86,8 @@ enum {
 	O_TEST_ROOT,
 	O_BODY,
 	O_CONNECTIONS,
+	O_PEER_CONNECTIONS,
+	O_PEER_REQUESTS,
 	O_TIMEOUT,
 	O_KEY,
 	O_CONFIG,
@@ -113,6 +118,8 @@ static const struct option long_options[] = {
 	{"restore", required_argument, NULL, O_RESTORE},
 	{"max-body", required_argument, NULL, O_BODY},
 	{"max-connections", required_argument, NULL, O_CONNECTIONS},
+	{"max-peer-connections", required_argument, NULL, O_PEER_CONNECTIONS},
+	{"max-peer-requests", required_argument, NULL, O_PEER_REQUESTS},
 	{"timeout", required_argument, NULL, O_TIMEOUT},
 	{"config", required_argument, NULL, O_CONFIG},
 	{"check-config", no_argument, NULL, O_CHECK},
@@ -251,6 +258,16 @@ static int set_option(struct options *o, int option, const char *value, struct e
 			return -1;
 		o->max_connections = (unsigned)v;
 		return 0;
+	case O_PEER_CONNECTIONS:
+		if (parse_number("max-peer-connections", value, 0, 100000, &v, err))
+			return -1;
+		o->max_peer_connections = (unsigned)v;
+		return 0;
+	case O_PEER_REQUESTS:
+		if (parse_number("max-peer-requests", value, 0, 1000000, &v, err))
+			return -1;
+		o->max_peer_requests = (unsigned)v;
+		return 0;
 	case O_TIMEOUT:
 		if (parse_number("timeout", value, 1, 3600, &v, err))
 			return -1;
@@ -338,6 +355,8 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 		.platform_max_age = PLATFORM_MAX_AGE,
 		.max_body = 1024 * 1024,
 		.max_connections = 512,
+		.max_peer_connections = 256,
+		.max_peer_requests = 1000,
 		.timeout = 15};
 	opterr = 0;
 	path = config_path(argc, argv);

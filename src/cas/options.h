@@ -27,6 +27,7 @@ struct options {
 	size_t max_body;
 	unsigned platform_max_age; /* seconds */
 	unsigned max_connections, timeout;
+	unsigned max_peer_connections, max_peer_requests; /* 0: no limit */
 	bool print_key, new_audit_log, check_config, help, version;
 	struct options_file file; /* owned: what it says lives here */
 };

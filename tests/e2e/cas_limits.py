@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """What CAS does with clients that are broken, slow, too large or too many. Worth running with a sanitized scone-cas too."""
 
+import http.client
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -249,12 +251,107 @@ def many(t, base):
         t.equal('stops on TERM', cas.stop(), 0)
 
 
+def from_address(cas, source, identity=None):
+    """A connection that is kept, from another address of this host."""
+    c = http.client.HTTPSConnection(*cas.address, context=tls(identity), timeout=20, source_address=(source, 0))
+    c.connect()
+    return c
+
+
+def asked(c):
+    c.request('GET', '/healthz')
+    r = c.getresponse()
+    r.read()
+    return r.status
+
+
+def refused_by_peer(cas):
+    """What /metrics says; asked from an address of its own."""
+    c = from_address(cas, '127.0.0.99')
+    c.request('GET', '/metrics')
+    text = c.getresponse().read().decode()
+    c.close()
+    return int(re.search(r'^scone_cas_peer_refused_total (\d+)$', text, re.M)[1])
+
+
+def peer_connections(t, base):
+    with Running(base, '--max-peer-connections', '3', '--timeout', '5') as cas:
+        t.equal('nothing refused yet', refused_by_peer(cas), 0)
+        busy = [socket.create_connection(cas.address, 20) for _ in range(3)]
+        time.sleep(0.2)
+        r = cas.call('GET', '/healthz')
+        t.check('one too many of an address: 429, and when to come again',
+                r.status == 429 and 'your address' in r.error() and r.headers['Retry-After'] == '1' and r.headers['Connection'] == 'close', r)
+        other = from_address(cas, '127.0.0.2')
+        t.equal('another address is served', asked(other), 200)
+        more = [socket.create_connection(cas.address, 20) for _ in range(30)]
+        closed = sum(dropped_within(s, 0.05) is not None for s in more)
+        t.check('far too many of an address: closed', closed >= 30 - 8, closed)
+        t.equal('the other address is still served', asked(other), 200)
+        t.check('counted', refused_by_peer(cas) >= 1 + closed, refused_by_peer(cas))
+        for s in busy + more:
+            s.close()
+        time.sleep(0.3)
+        kept = [cas.connect() for _ in range(3)]
+        t.equal('room again', [asked(c) for c in kept], [200] * 3)
+        t.equal('a new one pushes out its own address\' longest idle one', cas.call('GET', '/healthz').status, 200)
+        kept[0].sock.settimeout(5)
+        t.equal('which is closed', kept[0].sock.recv(10), b'')
+        t.equal('and no other address\'', asked(other), 200)
+        for c in kept + [other]:
+            c.close()
+        t.equal('stops on TERM', cas.stop(), 0)
+    with Running(base, '--max-peer-connections', '0') as cas:
+        kept = [cas.connect() for _ in range(300)]
+        t.check('0: no limit', all(asked(c) == 200 for c in kept[::50]))
+        for c in kept:
+            c.close()
+        t.equal('stops on TERM', cas.stop(), 0)
+
+
+def peer_requests(t, base):
+    def flood(cas, n):
+        c = from_address(cas, '127.0.0.1')
+        got = []
+        while len(got) < n and 429 not in got:
+            got.append(asked(c))
+        c.close()
+        return got
+
+    with Running(base, '--max-peer-requests', '5') as cas:
+        begin = time.monotonic()
+        got = flood(cas, 200)
+        took = time.monotonic() - begin
+        t.check('a second\'s worth at once, then 429', got[-1] == 429 and 4 <= len(got) - 1 <= 5 + 5 * took, (len(got), took))
+        r = cas.call('GET', '/healthz')
+        t.check('429 says when to come again', r.status == 429 and 'in a second' in r.error() and r.headers['Retry-After'] == '1', r)
+        other = from_address(cas, '127.0.0.2')
+        t.equal('another address is served', asked(other), 200)
+        other.close()
+        opened = closed = 0
+        for _ in range(40):  # handshakes count, too
+            with socket.create_connection(cas.address, 20) as s:
+                try:
+                    tls().wrap_socket(s).close()
+                    opened += 1
+                except OSError:
+                    closed += 1
+        t.check('a flood of connections is closed before the handshake', closed > 15 and opened < 25, (opened, closed))
+        t.check('counted', refused_by_peer(cas) >= 2 + closed, refused_by_peer(cas))
+        time.sleep(2.2)
+        t.equal('later it is served again', cas.call('GET', '/healthz').status, 200)
+        t.equal('stops on TERM', cas.stop(), 0)
+    with Running(base, '--max-peer-requests', '0') as cas:
+        t.equal('0: no limit', set(flood(cas, 1500)), {200})
+        t.equal('stops on TERM', cas.stop(), 0)
+
+
 def slowloris(t, base):
     """A thousand connections that send a byte now and then, in every phase: others are served, and nobody waits long."""
     alice = Identity(base, 'alice')
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    with Running(base, '--max-connections', '2000', '--timeout', '60') as cas:
+    with Running(base, '--max-connections', '2000', '--max-peer-connections', '0', '--timeout', '60') as cas:
         t.equal('a session', cas.call('POST', SESSIONS, 'name: a\nversion: "0.3"\n', alice).status, 201)
         hold = []
         try:
@@ -330,4 +427,4 @@ def stopping(t, base):
 
 
 if __name__ == '__main__':
-    main(sizes, protocol, garbage, slow, slow_reader, many, slowloris, stopping)
+    main(sizes, protocol, garbage, slow, slow_reader, many, peer_connections, peer_requests, slowloris, stopping)
