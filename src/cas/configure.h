@@ -21,6 +21,7 @@
  */
 MUST_USE int configure_service(struct sealed_store *store, struct audit *audit, uint64_t now,
 	const struct stored_session *s, const struct service *svc, const uint8_t client_key[32],
-	const uint8_t measurement[32], enum board_strength strength, struct service_config *ret, struct error *err);
+	const uint8_t measurement[32], enum board_strength strength, struct service_config *ret,
+	struct error *err);
 
 #endif

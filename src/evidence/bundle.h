@@ -41,7 +41,8 @@ enum evidence_item {
 	ITEM_EVENT_LOG = 6, /* TCG event log */
 	ITEM_VALUES = 7, /* the register values that a digest in the statement covers (TPM: PCRs) */
 	ITEM_WORKLOAD = 8, /* of which program a machine's evidence speaks (workload.h) */
-	ITEM_LAS = 9, /* whose word that is: key of the machine's LAS, platform nonce, signature (workload.h) */
+	ITEM_LAS =
+		9, /* whose word that is: key of the machine's LAS, platform nonce, signature (workload.h) */
 	ITEM_END
 };
 

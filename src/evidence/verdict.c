@@ -90,9 +90,8 @@ int evidence_verify_parts(
 	if (!t || !e->item[ITEM_STATEMENT].p)
 		return error_set(
 			err, ERR_INPUT, "evidence of type %s has no statement", tee_type_name(e->tee));
-	if (e->item[ITEM_WORKLOAD].p || e->item[ITEM_LAS].p
-			? workload_verify(e, t->verify, ctx, &v, err) < 0
-			: t->verify(e, ctx, &v, err) < 0)
+	if (e->item[ITEM_WORKLOAD].p || e->item[ITEM_LAS].p ? workload_verify(e, t->verify, ctx, &v, err) < 0
+							    : t->verify(e, ctx, &v, err) < 0)
 		return -1;
 	*ret = v;
 	return 0;

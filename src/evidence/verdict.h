@@ -99,7 +99,8 @@ struct verdict {
 	uint8_t report_data[REPORT_DATA_LEN];
 	bool by_las; /* the platform's evidence names the key of a LAS, whose word digest, root, measurement and report data are (workload.h) */
 	uint8_t las_key[32]; /* that key, raw Ed25519 */
-	uint8_t platform_nonce[PLATFORM_NONCE_LEN]; /* of a relying party: the platform's evidence is newer than it; zeros: none */
+	uint8_t platform_nonce
+		[PLATFORM_NONCE_LEN]; /* of a relying party: the platform's evidence is newer than it; zeros: none */
 	uint8_t platform[32]; /* key hash of the platform's key: PCK, VCEK or VLEK, AK, Nitro leaf, sim key */
 	uint64_t issued_at; /* seconds since 1970, as the platform claims; 0: does not say */
 	enum tcb_status tcb_status;

@@ -200,13 +200,14 @@ static int find_format(
 		ret->format = FORMAT_RAW;
 		if (flen == strlen(SELF_TICKET) && !memcmp(t->suffix, SELF_TICKET, flen))
 			return 0;
-		return error_set(err, ERR_INPUT, "line %d: template self has the format %.*s; there is " SELF_TICKET,
-			t->line, shown(t->suffix, flen), t->suffix);
+		return error_set(err, ERR_INPUT,
+			"line %d: template self has the format %.*s; there is " SELF_TICKET, t->line,
+			shown(t->suffix, flen), t->suffix);
 	}
 	if (!strcmp(kind, "config-fragment"))
 		return error_set(err, ERR_INPUT,
-			"line %d: template of secret %.*s, a config-fragment, which is no text [E-KIND]", t->line,
-			shown(t->name, t->len), t->name);
+			"line %d: template of secret %.*s, a config-fragment, which is no text [E-KIND]",
+			t->line, shown(t->name, t->len), t->name);
 	if (formats && (ret->part = secret_parts_of_format(kind, t->suffix, flen, dot, &private))) {
 		ret->format = FORMAT_PART;
 		return 0;

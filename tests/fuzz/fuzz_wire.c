@@ -197,7 +197,7 @@ static const struct fuzz_seed cas_policies[] = {
 		"{\"measurement\":[\"" HEX64 "\"],\"tee\":[\"tpm\"],\"launch\":[\"" HEX64
 		"\"],\"pcrs\":{\"7\":[\"" HEX64 "\"]},\"platform\":[\"" HEX64
 		"\"],\"roots\":{\"tdx\":[\"" HEX64 "\"]},\"tolerate\":[\"debug-mode\"],\"ignore_advisories\":"
-						   "[\"A\"],\"max_age\":9,\"simulation\":true}"),
+		"[\"A\"],\"max_age\":9,\"simulation\":true}"),
 };
 
 static void run_cas_policy(const uint8_t *p, size_t n)

@@ -59,22 +59,23 @@ static void test_modes(void **state)
 	assert_int_equal(decide(&r, true, "TCP:0.0.0.0:26", "-"), NET_PASS);
 	assert_int_equal(decide(&r, false, "TCP:127.0.0.1:25", "-"), NET_PASS);
 	net_rules_free(&r);
-	r = parse((const char *const[]){P "=disabled", P "_SERVER_A=refuse", P "_SERVER_A_PORT=TCP:25", NULL});
+	r = parse(
+		(const char *const[]){P "=disabled", P "_SERVER_A=refuse", P "_SERVER_A_PORT=TCP:25", NULL});
 	assert_int_equal(decide(&r, true, "TCP:0.0.0.0:25", "-"), NET_PASS);
 	net_rules_free(&r);
 }
 
 static void test_places(void **state)
 {
-	struct net_rules r =
-		parse((const char *const[]){P "_CLIENT_ANY=protected", P "_CLIENT_ANY_DESTINATION=TCP:db.example:5432",
-			P "_CLIENT_ANY_DESTINATION_IP=*", P "_CLIENT_ANY_SERVER_AUTH=disabled",
-			P "_CLIENT_LOOP=unprotected", P "_CLIENT_LOOP_DESTINATION=TCP:localhost:5432",
-			P "_CLIENT_LOOP_DESTINATION_IP=127.0.0.1", P "_CLIENT_SIX=refuse",
-			P "_CLIENT_SIX_DESTINATION=TCP:six:5432", P "_CLIENT_SIX_DESTINATION_IP=2001:db8::1",
-			P "_CLIENT_U=protected", P "_CLIENT_U_DESTINATION=unix:/run/db.sock",
-			P "_CLIENT_U_SERVER_DNS_NAME=db", P "_CLIENT_U_SERVER_AUTH=disabled",
-			P "_SERVER_ABS=unprotected", P "_SERVER_ABS_PORT=unix:@name", NULL});
+	struct net_rules r = parse((const char *const[]){P "_CLIENT_ANY=protected",
+		P "_CLIENT_ANY_DESTINATION=TCP:db.example:5432", P "_CLIENT_ANY_DESTINATION_IP=*",
+		P "_CLIENT_ANY_SERVER_AUTH=disabled", P "_CLIENT_LOOP=unprotected",
+		P "_CLIENT_LOOP_DESTINATION=TCP:localhost:5432", P "_CLIENT_LOOP_DESTINATION_IP=127.0.0.1",
+		P "_CLIENT_SIX=refuse", P "_CLIENT_SIX_DESTINATION=TCP:six:5432",
+		P "_CLIENT_SIX_DESTINATION_IP=2001:db8::1", P "_CLIENT_U=protected",
+		P "_CLIENT_U_DESTINATION=unix:/run/db.sock", P "_CLIENT_U_SERVER_DNS_NAME=db",
+		P "_CLIENT_U_SERVER_AUTH=disabled", P "_SERVER_ABS=unprotected",
+		P "_SERVER_ABS_PORT=unix:@name", NULL});
 
 	assert_int_equal(decide(&r, false, "TCP:10.0.0.1:5432", "ANY"), NET_PROTECT);
 	assert_int_equal(decide(&r, false, "TCP:127.0.0.1:5432", "LOOP"), NET_PASS);
@@ -160,9 +161,9 @@ static void test_place_text(void **state)
 
 static void test_explain(void **state)
 {
-	struct net_rules r = parse(
-		(const char *const[]){P "=protected", P "_CLIENT_DB=protected", P "_CLIENT_DB_DESTINATION=TCP:db:5432",
-			P "_CLIENT_DB_DESTINATION_IP=*", P "_CLIENT_DB_SERVER_AUTH=PEM", NULL});
+	struct net_rules r = parse((const char *const[]){P "=protected", P "_CLIENT_DB=protected",
+		P "_CLIENT_DB_DESTINATION=TCP:db:5432", P "_CLIENT_DB_DESTINATION_IP=*",
+		P "_CLIENT_DB_SERVER_AUTH=PEM", NULL});
 	struct net_place p;
 	struct error err;
 	struct buf b;

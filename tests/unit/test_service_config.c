@@ -157,7 +157,7 @@ static void test_many_elements(void **state)
 
 #define WITH_CODE(code)                                                                                      \
 	"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"volumes\":[],"     \
-		 "\"code\":" code ",\"warnings\":[]}"
+	"\"code\":" code ",\"warnings\":[]}"
 
 #define KEY32 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define HEX32 "00112233445566778899aabbccddeeff"
@@ -178,7 +178,7 @@ static const struct {
 	 "}",
 		"\"warnings\""},
 	{"{" HEAD ",\"mode\":\"none\",\"argv\":[],\"env\":[],\"files\":[],\"secrets\":[],\"volumes\":[],"
-		  "\"warnings\":[]}",
+	 "\"warnings\":[]}",
 		"code of a configuration is not a JSON object"},
 	{WITH_CODE("true"), "code of a configuration is not a JSON object"},
 	{WITH_CODE("{\"unmeasured\":false}"), "\"generated\" of code of a configuration is neither"},

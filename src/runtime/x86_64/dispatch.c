@@ -48,7 +48,8 @@ static bool touches_shield(const struct process *p, const struct regs *r, unsign
 {
 	if (!p->fd_bits || ((flags & NET_ONLY) && !p->net_rules))
 		return false;
-	if (((flags & VOLUME_ANY) && p->volumes) || ((flags & NET_ANY) && p->net_rules) || ((flags & NET_WAITS) && net_is_shaking(p)))
+	if (((flags & VOLUME_ANY) && p->volumes) || ((flags & NET_ANY) && p->net_rules) ||
+		((flags & NET_WAITS) && net_is_shaking(p)))
 		return true;
 	return ((flags & FD_ARG0) && fd_is_shielded(p, r->rdi)) ||
 	       ((flags & FD_ARG1) && fd_is_shielded(p, r->rsi)) ||
