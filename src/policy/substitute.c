@@ -216,9 +216,14 @@ int session_substitute(const char *text, size_t n, const char *(*lookup)(void *a
 	diag_init(&d);
 	if (yaml_load(text, n, &root, &d)) {
 		const struct diag_entry *e = d.count ? &d.entries[0] : NULL;
-		rc = e ? error_set(err, ERR_INPUT, "line %d, column %d: %s [%s]", e->line, e->column, e->text,
-				 e->name)
-		       : error_set(err, ERR_NOMEM, "out of memory");
+
+		if (!e)
+			rc = error_set(err, ERR_NOMEM, "out of memory");
+		else if (e->line)
+			rc = error_set(err, ERR_INPUT, "line %d, column %d: %s [%s]", e->line, e->column,
+				e->text, e->name);
+		else /* of the whole document */
+			rc = error_set(err, ERR_INPUT, "%s [%s]", e->text, e->name);
 		diag_free(&d);
 		return rc;
 	}

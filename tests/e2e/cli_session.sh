@@ -185,7 +185,7 @@ expect file_is_directory 1 'cannot be read' -- "$bin/scone" session create "$bas
 : >"$base/empty.yml"
 expect file_empty 4 'empty' -- "$bin/scone" session create "$base/empty.yml"
 head -c 1100000 /dev/zero | tr '\0' '#' >"$base/large.yml"
-expect file_too_large 4 'larger than' -- "$bin/scone" session create "$base/large.yml"
+expect file_too_large 4 'large\.yml: 1100000 bytes; at most 1048576 are accepted' -- "$bin/scone" session create "$base/large.yml"
 head -c 5000 /dev/urandom >"$base/random.yml"
 expect file_random 4 '' -- "$bin/scone" session create "$base/random.yml" --no-substitute
 printf 'name: bad\nversion: "0.3"\nservices: [\n' >"$base/yaml.yml"
