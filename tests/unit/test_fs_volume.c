@@ -137,6 +137,48 @@ static void test_content(void **state)
 	free(q);
 }
 
+/* A file that does not fit into the cache is read in order: what else was cached stays, and what was changed is not lost. */
+static void test_passing(void **state)
+{
+	struct fs_device d;
+	struct fs_mount m;
+	struct volume_stats before, after;
+	uint64_t big = 0, small = 0;
+	size_t n = 8 * MIB, few = 64 * 4096;
+	uint8_t *p = malloc(n), *q = malloc(n);
+
+	fill(p, n, 11);
+	fs_create(&d, 64 * MIB);
+	fs_open(&d, &m, VOLUME_CACHE_MIN);
+	assert_int_equal(fs_make(&m, VOLUME_ROOT, "big", S_IFREG | 0600, &big), 0);
+	assert_int_equal(fs_make(&m, VOLUME_ROOT, "small", S_IFREG | 0600, &small), 0);
+	assert_int_equal(volume_write(m.v, big, 0, p, n, 0, NULL), (long)n);
+	assert_int_equal(volume_write(m.v, small, 0, p, few, 0, NULL), (long)few);
+	fs_close(&m);
+	fs_open(&d, &m, VOLUME_CACHE_MIN);
+	assert_int_equal(volume_hold(m.v, big, 0), 0);
+	assert_int_equal(volume_read(m.v, small, 0, q, few), (long)few);
+	/* in the middle, not written to the device when the reader has passed it */
+	memset(p + 2 * MIB, 'n', 3 * 4096);
+	assert_int_equal(volume_write(m.v, big, 2 * MIB, p + 2 * MIB, 3 * 4096, 0, NULL), 3 * 4096);
+	for (unsigned int round = 0; round < 2; round++) {
+		memset(q, 0, n);
+		for (size_t off = 0; off < n; off += 16384)
+			assert_int_equal(volume_read(m.v, big, off, q + off, 16384), 16384);
+		assert_memory_equal(p, q, n);
+	}
+	volume_stats_get(m.v, &before);
+	assert_int_equal(volume_read(m.v, small, 0, q, few), (long)few);
+	assert_memory_equal(p, q, few);
+	volume_stats_get(m.v, &after);
+	assert_int_equal(after.blocks_read, before.blocks_read);
+	fs_verify(&d, &m);
+	fs_close(&m);
+	fs_device_free(&d);
+	free(p);
+	free(q);
+}
+
 static void test_holes(void **state)
 {
 	struct fs_device d;
@@ -669,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_wrong_key),
 		cmocka_unit_test(test_content),
+		cmocka_unit_test(test_passing),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_kinds),

@@ -132,6 +132,24 @@ static int check_node(struct op *op, const uint8_t *p)
 	return 0;
 }
 
+/* State lock held exclusively. When a file that does not fit is read to its end, its first blocks are gone before they are read again: better that they
+ * go soon, so that the same few frames serve and nothing else is evicted. One node's worth stays for readers close behind. */
+static void drop_behind(struct op *op)
+{
+	const struct op_miss *m = &op->miss;
+	struct state *s = op->s;
+	uint64_t end = m->index > FORMAT_FANOUT ? m->index - FORMAT_FANOUT : 0;
+
+	for (uint64_t i = end > FORMAT_FANOUT ? end - FORMAT_FANOUT : 0; i < end; i++) {
+		uint32_t f = cache_find(s, m->ino, 0, i);
+
+		if (f == NONE || (s->frames[f].state & FRAME_DIRTY))
+			continue;
+		cache_drop(s, f);
+		tx_commit(s);
+	}
+}
+
 /* State lock held exclusively. What came too late, because the tree has changed meanwhile, is left out. */
 static void insert(struct op *op, const uint8_t *buf, unsigned int n)
 {
@@ -183,6 +201,8 @@ static int load(struct op *op)
 		}
 		if (!op->held)
 			state_lock(v, VOLUME_EXCLUSIVE);
+		if (m->passing && !op->held)
+			drop_behind(op);
 		if (cache_reserve(op->s, (uint32_t)r) || op->s->free_count > 0) {
 			insert(op, buf, (unsigned int)r);
 			r = 0;

@@ -27,6 +27,7 @@ enum op_code {
 struct op_miss {
 	uint64_t ino, index;
 	unsigned int level, n; /* n blocks of one level in a row, all there */
+	bool passing; /* of a file read in order that does not fit into the cache: what lies behind makes room */
 	struct format_ptr ptr[FORMAT_FANOUT];
 };
 

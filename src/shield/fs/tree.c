@@ -41,6 +41,7 @@ static int miss(struct op *op, uint64_t ino, unsigned int level, uint64_t index,
 	op->miss.level = level;
 	op->miss.index = index;
 	op->miss.n = 1;
+	op->miss.passing = false;
 	op->miss.ptr[0] = *ptr;
 	return OP_MISS;
 }

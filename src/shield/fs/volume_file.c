@@ -179,7 +179,7 @@ static unsigned int read_ahead(struct op *op, const struct reader *rd, uint64_t 
 	return need < FORMAT_FANOUT ? (unsigned int)need : FORMAT_FANOUT;
 }
 
-static int read_miss(struct op *op, struct reader *rd, uint64_t index, uint32_t *ret)
+static int read_miss(struct op *op, struct reader *rd, uint64_t size, uint64_t index, uint32_t *ret)
 {
 	int r = tree_read(op, rd->ino, index, read_ahead(op, rd, index), ret);
 	uint32_t l;
@@ -190,6 +190,7 @@ static int read_miss(struct op *op, struct reader *rd, uint64_t index, uint32_t 
 		if (l != NONE)
 			atomic_store_explicit(
 				&op->s->lives[l].read_next, index + op->miss.n, memory_order_relaxed);
+		op->miss.passing = op->miss.n > 1 && size / FORMAT_BLOCK > op->s->frame_count;
 		stat_add(&op->s->stats.misses, 1);
 	}
 	return r;
@@ -216,7 +217,7 @@ static int read_body(struct op *op, struct reader *rd)
 		if (take > rd->n - rd->done)
 			take = rd->n - rd->done;
 		if (f == NONE) {
-			r = read_miss(op, rd, index, &f);
+			r = read_miss(op, rd, i->size, index, &f);
 			if (r < 0)
 				break;
 		}
