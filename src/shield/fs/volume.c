@@ -67,6 +67,24 @@ static int make_root(struct op *op, const struct volume_create_options *o)
 	return dir_init(op, VOLUME_ROOT);
 }
 
+/* A file system of the host writes its journal when a block is written for the first time, also in room it set aside: better now than at every
+ * fsync of the first time around. */
+static int write_log_once(struct volume *v, uint64_t log_blocks)
+{
+	uint8_t *zeros = buffer_take(v);
+	int r = zeros ? 0 : -ENOMEM;
+
+	if (zeros)
+		memset(zeros, 0, BUFFER_SIZE);
+	for (uint64_t i = 0, n; i < log_blocks && r == 0; i += n) {
+		n = log_blocks - i < BUFFER_SIZE / FORMAT_BLOCK ? log_blocks - i : BUFFER_SIZE / FORMAT_BLOCK;
+		r = device_write(v, FORMAT_LOG_START + i, zeros, n);
+	}
+	if (zeros)
+		buffer_give(v, zeros);
+	return r;
+}
+
 static int create_in(struct volume *v, const struct volume_create_options *o, uint64_t log_blocks)
 {
 	struct state *s = v->s;
@@ -82,6 +100,9 @@ static int create_in(struct volume *v, const struct volume_create_options *o, ui
 	s->created = v->env.clock(v->env.ctx);
 	if (o->label)
 		memcpy(s->label, o->label, strlen(o->label));
+	r = write_log_once(v, log_blocks);
+	if (r < 0)
+		return (int)r;
 	op_start(&op, v, VOLUME_EXCLUSIVE, 32);
 	op.service = true;
 	do {
