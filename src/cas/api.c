@@ -26,6 +26,7 @@ static const struct route routes[] = {
 	{CONSOLE_PATH, true, {{"GET", false, console_get}}, "GET"},
 	{CAS_EVIDENCE_PATH, false, {{"GET", false, api_info_evidence}}, "GET"},
 	{"/healthz", false, {{"GET", false, api_info_health}}, "GET"},
+	{"/openapi.json", false, {{"GET", false, api_info_openapi}}, "GET"},
 	{"/metrics", false, {{"GET", false, api_info_metrics}}, "GET"},
 	{API_SESSIONS, false, {{"GET", true, api_session_list}, {"POST", true, api_session_upload}},
 		"GET, POST"},
@@ -87,7 +88,7 @@ static const struct method *find_method(const struct route *t, const char *name)
 static bool needs_store(api_call call)
 {
 	return call != api_info_cas && call != api_info_health && call != api_info_metrics &&
-	       call != api_attest_nonce;
+	       call != api_info_openapi && call != api_attest_nonce;
 }
 
 void api_handle(struct cas *c, const struct http_request *q, struct http_reply *r)

@@ -50,6 +50,7 @@ typedef void (*api_call)(struct cas *c, const struct http_request *q, struct htt
 void api_info_cas(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_info_evidence(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_info_health(struct cas *c, const struct http_request *q, struct http_reply *r);
+void api_info_openapi(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_info_metrics(struct cas *c, const struct http_request *q, struct http_reply *r);
 /* Paths of all routes, NULL at the end; the last before it stands for any other path. */
 const char *const *api_paths(void);

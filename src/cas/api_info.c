@@ -2,6 +2,7 @@
 #include <time.h>
 #include "cas/api.h"
 #include "core/encode.h"
+#include "cas/openapi.h"
 #include "cas/session_record.h"
 
 static json_t *warnings(const struct cas *c)
@@ -33,6 +34,12 @@ void api_info_cas(struct cas *c, const struct http_request *q, struct http_reply
 void api_info_health(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
 	api_json(r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+void api_info_openapi(struct cas *c, const struct http_request *q, struct http_reply *r)
+{
+	buf_put(&r->body, openapi_document, openapi_document_len);
+	r->status = 200;
 }
 
 static int read_nonce(const char *query, uint8_t ret[CAS_EVIDENCE_NONCE_LEN], struct error *err)

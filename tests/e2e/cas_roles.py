@@ -12,8 +12,10 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../lib'))
+from board_keys import Signer  # noqa: E402
 from cas_attest import Attester, MEASUREMENT, Platform, key_text, sha256  # noqa: E402
 from cas_harness import Identity, Running, main  # noqa: E402
+from openapi import Document  # noqa: E402
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../docs')
 SESSIONS = '/v1/sessions'
@@ -27,20 +29,6 @@ def table():
     if rows[0] != ['call', *ROLES]:
         raise RuntimeError(f'the table has the columns {rows[0]}')
     return {row[0].strip('`'): dict(zip(ROLES, map(int, row[1:]))) for row in rows[2:]}
-
-
-def openapi():
-    """{(method, path): {status}} from docs/openapi.yaml, whose lines are regular."""
-    found, path, method = {}, None, None
-    for line in open(os.path.join(DOCS, 'openapi.yaml')):
-        if m := re.match(r'  (/\S*):$', line):
-            path = m[1]
-        elif m := re.match(r'    (get|post|put|delete):$', line):
-            method = (m[1].upper(), path)
-            found[method] = set()
-        elif (m := re.match(r'        "(\d+)":', line)) and method:
-            found[method].add(int(m[1]))
-    return found
 
 
 def document(name, reader, public=True, predecessor=None):
@@ -135,6 +123,7 @@ CALLS = {
     'GET /console/NAME': get('/console/style.css'),
     'GET /healthz': get('/healthz'),
     'GET /metrics': get('/metrics'),
+    'GET /openapi.json': get('/openapi.json'),
     'GET /v1/sessions': get('/v1/sessions'),
     'POST /v1/sessions': post('/v1/sessions', update),
     'GET /v1/sessions/NAME': get('/v1/sessions/NAME'),
@@ -185,16 +174,16 @@ def roles(t, base):
     t.equal('each row has a call here, each call a row', sorted(rows), sorted(CALLS))
     with Running(base, '--operator', key_text(sha256(operator.spki()))) as cas:
         routes, served = server_routes(cas)
-        api = openapi()
+        api = Document(cas.call('GET', '/openapi.json').json())
+        operations = api.operations()
         known = {(c.split(' ')[0], route_of(c.split(' ')[1], routes)) for c in rows}
         t.equal('routes that the table lacks', sorted(served - known), [])
         t.equal('rows that CAS does not serve', sorted(known - served, key=str), [])
-        described = {(m, route_of(re.sub(r'\{[^}]*\}', 'NAME', p), routes)) for m, p in api}
-        t.equal('routes that docs/openapi.yaml lacks', sorted(served - described), [])
-        t.equal('paths of docs/openapi.yaml that CAS does not serve', sorted(described - served, key=str), [])
-        statuses = {}
-        for (m, p), s in api.items():
-            statuses.setdefault((m, route_of(re.sub(r'\{[^}]*\}', 'NAME', p), routes)), set()).update(s)
+        described = {(m, route_of(re.sub(r'\{[^}]*\}', 'NAME', p), routes)) for m, p in operations}
+        t.equal('routes that /openapi.json lacks', sorted(served - described), [])
+        t.equal('paths of /openapi.json that CAS does not serve', sorted(described - served, key=str), [])
+        exact = {(m, re.sub(r'\{[^}]*\}', 'NAME', p)): o for (m, p), o in operations.items()}
+        by_route = {(m, route_of(p, routes)): o for (m, p), o in exact.items()}
         w = World(cas, base, operator)
         undescribed = []
         for call in (c for c in rows if c in CALLS):
@@ -203,15 +192,65 @@ def roles(t, base):
                 r = CALLS[call](w, role, *w.cell(role))
                 seen[role] = r.status
                 method, path = call.split(' ')
-                if r.status not in statuses.get((method, route_of(path, routes)), ()):
-                    undescribed.append((call, role, r.status))
+                operation = exact.get((method, path)) or by_route[method, route_of(path, routes)]
+                undescribed += [(call, role, f) for f in api.answer_faults(operation, r)]
             t.equal(call, seen, rows[call])
-        t.equal('answers whose status docs/openapi.yaml does not list', undescribed, [])
+        t.equal('answers that /openapi.json does not describe', undescribed, [])
         listed = cas.call('GET', SESSIONS, identity=w.ids['stranger']).json()['sessions']
         t.equal('a stranger\'s list is empty', listed, [])
         r = cas.call('GET', '/v1/sessions/elsewhere?hash=' + '0' * 64, identity=w.ids['stranger'])
         t.equal('a stranger does not learn which versions there are', r.status, 403)
 
 
+def board(member):
+    return 'board:\n  approvals: 1\n  members:\n  - name: m\n    key: |\n' + ''.join(f'      {line}\n' for line in member.pem.splitlines())
+
+
+def answers(t, base):
+    """Answers with more in them than those of the table have, against /openapi.json; and that the comparison sees what is wrong."""
+    operator, alice = Identity(base, 'operator'), Signer(base, 'alice')
+    plain = 'name: {}\nversion: "0.3"\n'
+    with Running(base, '--operator', key_text(sha256(operator.spki()))) as cas:
+        api = Document(cas.call('GET', '/openapi.json').json())
+        operations = api.operations()
+
+        def hold(name, status, method, path, body=None, who=alice, described=None):
+            r = cas.call(method, path, body, who)
+            faults = api.answer_faults(operations[method, described or path], r)
+            t.check(name, r.status == status and not faults, (r, faults))
+            return r
+
+        hash_ = hold('a session with a board', 201, 'POST', SESSIONS, plain.format('b') + board(alice)).json()['hash']
+        proposal = hold('its update is proposed', 202, 'POST', SESSIONS, plain.format('b') + board(alice) + f'predecessor: {hash_}\n').json()['proposal']
+        listed = hold('the list of proposals', 200, 'GET', '/v1/proposals')
+        t.equal('has it', [p['id'] for p in listed.json()['proposals']], [proposal])
+        r = hold('the proposal', 200, 'GET', '/v1/proposals/' + proposal, described='/v1/proposals/{id}')
+        t.check('all of it', r.json()['sight'] == 'all' and r.json()['diff'], r)
+        hold('withdrawn', 200, 'DELETE', '/v1/proposals/' + proposal, described='/v1/proposals/{id}')
+        hold('deleting is proposed', 202, 'DELETE', SESSIONS + '/b', described='/v1/sessions/{name}')
+        r = hold('a document with mistakes', 400, 'POST', SESSIONS, plain.format('c') + 'nonsense: 1\n')
+        t.check('each told', r.json()['error']['details'], r)
+        hold('sessions', 200, 'GET', SESSIONS)
+        hold('a machine is pinned', 201, 'POST', '/v1/tpm/machines', json.dumps({'name': 'box', 'ek': key_text(sha256(b'ek')), 'pcrs': 128}), operator)
+        r = hold('the list of machines', 200, 'GET', '/v1/tpm/machines', who=operator)
+        t.equal('has it', r.json()['machines'][0]['pcrs'], {'7': None})
+        hold('and it is removed', 200, 'DELETE', '/v1/tpm/machines/box', who=operator, described='/v1/tpm/machines/{name}')
+        r = cas.call('GET', '/v1/cas/evidence?nonce=' + '1' * 64)
+        t.equal('evidence', api.answer_faults(operations['GET', '/v1/cas/evidence'], r), [])
+        r = cas.call('GET', '/v1/cas')
+        good = r.json()
+        for name, bad in (('one is missing', {k: v for k, v in good.items() if k != 'key'}), ('one too many', {**good, 'more': 1}),
+                          ('another type', {**good, 'simulated': 'yes'}), ('another type within', {**good, 'warnings': [1]}), ('a list', [good])):
+            r.body = json.dumps(bad).encode()
+            t.check('the comparison sees: ' + name, len(api.answer_faults(operations['GET', '/v1/cas'], r)) == 1)
+        r.status = 418
+        t.check('the comparison sees: another status', api.answer_faults(operations['GET', '/v1/cas'], r))
+        t.equal('stops on TERM', cas.stop(), 0)
+    with Running(base, '--max-peer-requests', '1') as cas:
+        cas.call('GET', '/healthz')
+        t.equal('too many', api.answer_faults(operations['GET', '/healthz'], r := cas.call('GET', '/healthz')), [])
+        t.equal('is 429', r.status, 429)
+
+
 if __name__ == '__main__':
-    main(roles)
+    main(roles, answers)
