@@ -46,12 +46,9 @@ one() {
 	shift
 	if "$@" >"$log/one" 2>&1; then pass "$name"; else fail "$name" "status $?" "$log/one"; fi
 }
-# script NAME SECONDS COMMAND...: a test that prints its own lines; its sum must agree with them
-script() {
-	local name=$1 seconds=$2 out=$log/script status good bad
-	shift 2
-	timeout -k 10 "$seconds" "$@" >"$out" 2>&1 </dev/null
-	status=$?
+# judge NAME SECONDS FILE STATUS: what a test printed that prints its own lines; its sum must agree with them
+judge() {
+	local name=$1 seconds=$2 out=$3 status=$4 good bad
 	good=$(grep -c '^ok ' "$out")
 	bad=$(grep -c '^not ok ' "$out")
 	sed -nE "s|^(not )?ok |\1ok $name: |p; /^    /p" "$out"
@@ -68,6 +65,46 @@ script() {
 	elif [ "$bad" -ne 0 ]; then
 		tail -n 10 "$out" | sed 's/^/    /'
 	fi
+}
+# script NAME SECONDS COMMAND...: such a test
+script() {
+	local name=$1 seconds=$2
+	shift 2
+	timeout -k 10 "$seconds" "$@" >"$log/script" 2>&1 </dev/null
+	judge "$name" "$seconds" "$log/script" $?
+}
+# queue NAME SECONDS COMMAND...: such a test, for run_queue
+queued=()
+queue() {
+	local at=${#queued[@]} name=$1 seconds=$2
+	shift 2
+	queued+=("$name"$'\t'"$seconds")
+	printf '%s\0' "$@" >"$log/queued.$at"
+}
+# run_queued NUMBER: in the background
+run_queued() {
+	local command seconds=${queued[$1]#*$'\t'}
+	mapfile -d '' -t command <"$log/queued.$1"
+	timeout -k 10 "$seconds" "${command[@]}" >"$log/out.$1" 2>&1 </dev/null
+	echo $? >"$log/status.$1.new"
+	mv "$log/status.$1.new" "$log/status.$1"
+}
+# run_queue: as many at a time as there are processors; told in the order they were queued
+run_queue() {
+	local next=0 told=0 count=${#queued[@]}
+	while [ "$told" -lt "$count" ]; do
+		while [ "$next" -lt "$count" ] && [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ]; do
+			run_queued "$next" &
+			next=$((next + 1))
+		done
+		wait -n
+		while [ -f "$log/status.$told" ]; do
+			judge "${queued[told]%%$'\t'*}" "${queued[told]#*$'\t'}" "$log/out.$told" "$(<"$log/status.$told")"
+			told=$((told + 1))
+		done
+	done
+	queued=()
+	rm -f "$log"/status.* "$log"/out.* "$log"/queued.*
 }
 
 if [ "${parts[*]-}" != style ]; then
@@ -134,10 +171,10 @@ for kind in tamper crash e2e; do
 	for s in tests/"$kind"/*; do
 		if [ ! -f "$s" ] || [ ! -x "$s" ]; then continue; fi
 		name=${s##*/}
-		script "$kind/${name%.*}" 300 "$s"
+		queue "$kind/${name%.*}" 400 "$s"
 		# What needs no runtime is run once more with sanitizers in every program.
 		case $name in
-		board* | cas_* | cli_* | las_*) script "$kind/${name%.*} sanitized" 300 env SCONE_BIN="$PWD/build-asan/bin" "$s" ;;
+		board* | cas_* | cli_* | las_*) queue "$kind/${name%.*} sanitized" 400 env SCONE_BIN="$PWD/build-asan/bin" "$s" ;;
 		esac
 	done
 done
@@ -147,8 +184,9 @@ if part example; then
 		[ -f "$s" ] || continue
 		name=${s%/demo.sh}
 		[ "${name##*/}" != pyspark ] || continue # needs PyPI: make demo-pyspark
-		script "example/${name##*/}" 300 "$s"
-		[ "$s" != examples/mariadb/demo.sh ] || script "example/${name##*/}-tpm" 300 env TEE=tpm "$s"
+		queue "example/${name##*/}" 400 "$s"
+		[ "$s" != examples/mariadb/demo.sh ] || queue "example/${name##*/}-tpm" 400 env TEE=tpm "$s"
 	done
 fi
+run_queue
 finish
