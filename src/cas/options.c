@@ -47,7 +47,7 @@ const char options_help[] =
 	"  --max-connections N   connections at once (default 512)\n"
 	"  --max-peer-connections N\n"
 	"                        of them from one address; 0: no limit (default 256)\n"
-	"  --max-peer-requests N  requests in a second from one address; 0: no limit (default 1000)\n"
+	"  --max-peer-requests N  requests in a second from one address; 0: no limit (default 10000)\n"
 	"  --timeout SECONDS     for a handshake, a request, an answer (default 15)\n"
 	"  --config FILE         take options from this file: `listen: 127.0.0.1:8081`, one a line (YAML); "
 	"the\n"
@@ -356,7 +356,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
 		.max_body = 1024 * 1024,
 		.max_connections = 512,
 		.max_peer_connections = 256,
-		.max_peer_requests = 1000,
+		.max_peer_requests = 10000,
 		.timeout = 15};
 	opterr = 0;
 	path = config_path(argc, argv);
