@@ -237,7 +237,9 @@ interrupted() {
 			;;
 		esac
 	done
-	((status == 0)) || { "$@" >"$out" 2>"$err" || { not_ok "$name" "after $rounds stops: $(tail -c 300 "$err")"; return; }; }
+	# The last stop may have come when the copy was whole and its mark gone; what follows compares it.
+	((status == 0)) || "$@" >"$out" 2>"$err" || grep -q 'content that no interrupted copy left' "$err" ||
+		{ not_ok "$name" "after $rounds stops: $(tail -c 300 "$err")"; return; }
 	((rounds > 0)) || { not_ok "$name" "it was never stopped"; return; }
 	ok "$name (stopped $rounds times)"
 }
