@@ -8,6 +8,7 @@
 #include "wire/audit_line.h"
 
 #define SHOWN_MAX 1000 /* lines of a page: the newest */
+#define READ_MAX (16 << 20) /* bytes looked at, from the end: everybody else waits meanwhile */
 
 struct history {
 	const char *session;
@@ -67,11 +68,13 @@ static size_t take_lines(struct history *h, const char *p, size_t n)
 static int take_file(const struct audit *a, struct history *h)
 {
 	static char chunk[16 * AUDIT_LINE_MAX]; /* one thread answers */
-	int64_t size, at = 0;
+	int64_t size, at;
 	size_t held = 0;
 	int fd;
 
 	size = audit_file(a, &fd);
+	/* From the middle, what is left of a line is no object, and no line of anybody's. */
+	at = size > READ_MAX ? size - READ_MAX : 0;
 	while (at < size) {
 		ssize_t n = pread(fd, chunk + held, sizeof(chunk) - held, at);
 		size_t done;

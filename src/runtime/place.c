@@ -90,8 +90,7 @@ static struct place proc_place(struct thread *t, const char *path, unsigned flag
 	return fd < 0 || *p ? host : fd_place(t, (int)fd, true);
 }
 
-/* What readlink says of a descriptor: length of text at ret (not longer than PLACE_PATH_MAX - 1), or -errno. */
-static long fd_path(int fd, char ret[PLACE_PATH_MAX])
+long place_fd_path(int fd, char ret[PLACE_PATH_MAX])
 {
 	char name[32] = "/proc/self/fd/", digits[12];
 	size_t n = 0, len = strlen(name);
@@ -115,7 +114,7 @@ static long base_path(int dirfd, char ret[PLACE_PATH_MAX])
 	long n;
 
 	if (dirfd != AT_FDCWD)
-		return dirfd < 0 ? -EBADF : fd_path(dirfd, ret);
+		return dirfd < 0 ? -EBADF : place_fd_path(dirfd, ret);
 	n = host_call2(SYS_getcwd, (long)ret, PLACE_PATH_MAX);
 	return n > 0 ? n - 1 : n; /* the kernel counts the NUL */
 }
@@ -131,7 +130,7 @@ static long dir_resolved(int dirfd, const char *path, size_t dlen, char ret[PLAC
 	fd = host_openat(dirfd, dlen ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (host_failed(fd))
 		return fd;
-	n = fd_path((int)fd, ret);
+	n = place_fd_path((int)fd, ret);
 	host_close((int)fd);
 	return n;
 }
@@ -274,7 +273,7 @@ static struct place other_proc_name(struct thread *t, int dirfd, const char *pat
 
 	if (host_failed(fd))
 		return host;
-	n = fd_path((int)fd, full);
+	n = place_fd_path((int)fd, full);
 	host_close((int)fd);
 	return n > 0 && is_own_mem(t, full, (size_t)n) ? (struct place){.kind = PLACE_REFUSED} : host;
 }

@@ -39,5 +39,7 @@ struct place place_of_inode(struct thread *t, uint64_t dev, uint64_t ino);
 struct place place_of_dangling(struct thread *t, int dirfd, const char *path);
 /* All of these: one stat more than the call itself. */
 struct place place_find(struct thread *t, int dirfd, const char *path, unsigned flags);
+/* What the kernel says a descriptor leads to, as readlink of /proc/self/fd does: length of the text at ret, NUL behind it, or -errno. */
+long place_fd_path(int fd, char ret[PLACE_PATH_MAX]);
 
 #endif

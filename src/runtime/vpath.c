@@ -5,6 +5,7 @@
 #include <string.h>
 #include "host/host.h"
 #include "runtime/fd.h"
+#include "runtime/place.h"
 #include "runtime/proc_path.h"
 #include "runtime/volumes.h"
 #include "shield/fs/injected.h"
@@ -136,24 +137,6 @@ static bool may_reach(const struct vfs *fs, const char *path)
 	return false;
 }
 
-static long fd_path(int fd, char ret[VFS_PATH_MAX])
-{
-	char name[32] = "/proc/self/fd/", digits[12];
-	size_t n = 0, len = strlen(name);
-	long got;
-
-	do
-		digits[n++] = (char)('0' + fd % 10);
-	while ((fd /= 10) > 0);
-	while (n > 0)
-		name[len++] = digits[--n];
-	name[len] = '\0';
-	got = host_call3(SYS_readlink, (long)name, (long)ret, VFS_PATH_MAX - 1);
-	if (!host_failed(got))
-		ret[got] = '\0';
-	return got;
-}
-
 /* base/path into ret, which holds base of n bytes. */
 static int join(char ret[VFS_PATH_MAX], size_t n, const char *path)
 {
@@ -168,7 +151,8 @@ static int join(char ret[VFS_PATH_MAX], size_t n, const char *path)
 
 static int absolute(int dirfd, const char *path, char ret[VFS_PATH_MAX])
 {
-	long n = dirfd == AT_FDCWD ? host_call2(SYS_getcwd, (long)ret, VFS_PATH_MAX) : fd_path(dirfd, ret);
+	long n = dirfd == AT_FDCWD ? host_call2(SYS_getcwd, (long)ret, VFS_PATH_MAX)
+				   : place_fd_path(dirfd, ret);
 
 	if (host_failed(n))
 		return (int)n;
@@ -256,7 +240,7 @@ static int longest_directory(int dirfd, const char *path, char real[VFS_PATH_MAX
 			return (int)fd;
 	}
 	*ret_rest = path + n;
-	got = fd_path((int)fd, real);
+	got = place_fd_path((int)fd, real);
 	host_close((int)fd);
 	return host_failed(got) ? (int)got : 0;
 }
