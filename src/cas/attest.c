@@ -86,8 +86,42 @@ static int log_attested(const struct attest_context *ctx, const char *session, c
 		err);
 }
 
-static int check_and_configure(const struct attest_context *ctx, const char *session, const char *service,
-	const char *otp, const struct verdict *v, const uint8_t client_key[32], struct service_config *ret,
+/* Each side proves to know the session's access token, over this connection and nonce; *ret gets CAS's proof. */
+static int check_access_token(const struct attest_context *ctx, const struct attest_request *q,
+	const struct session *s, const uint8_t client_key[32], struct service_config *ret, struct error *err)
+{
+	uint8_t report_data[REPORT_DATA_LEN], wanted[ACCESS_PROOF_LEN];
+	const char *token = s->access_token;
+	bool good;
+
+	if (!token)
+		return q->has_access_proof
+			       ? error_set(err, ERR_ACCESS,
+					 "access token: the program proves to know one, and wants the same of "
+					 "CAS; session \"%s\" has none",
+					 s->name)
+			       : 0;
+	if (!q->has_access_proof)
+		return error_set(err, ERR_ACCESS,
+			"access token: session \"%s\" wants proof of its service_access_token: `scone run "
+			"--access-token-file FILE`",
+			s->name);
+	attest_report_data(q->nonce, client_key, ctx->cas_key, report_data);
+	attest_access_proof(token, strlen(token), ACCESS_OF_PROGRAM, report_data, wanted);
+	good = secret_equal(wanted, q->access_proof, sizeof(wanted));
+	secret_wipe(wanted, sizeof(wanted));
+	if (!good)
+		return error_set(err, ERR_ACCESS,
+			"access token: the program's proof is not of the service_access_token of session "
+			"\"%s\"",
+			s->name);
+	attest_access_proof(token, strlen(token), ACCESS_OF_CAS, report_data, ret->access_proof);
+	ret->has_access_proof = true;
+	return 0;
+}
+
+static int check_and_configure(const struct attest_context *ctx, const struct attest_request *q,
+	const char *session, const char *service, const char *otp, const struct verdict *v, const uint8_t client_key[32], struct service_config *ret,
 	struct error *err)
 {
 	struct stored_session s;
@@ -108,7 +142,8 @@ static int check_and_configure(const struct attest_context *ctx, const char *ses
 			session, attest_mode_name(s.doc->mode));
 		goto out;
 	}
-	if (otp_check(ctx->store, &s, svc, otp, ctx->now, err) || attest_rule_check(s.doc, svc, v, err) ||
+	if (check_access_token(ctx, q, s.doc, client_key, ret, err) ||
+		otp_check(ctx->store, &s, svc, otp, ctx->now, err) || attest_rule_check(s.doc, svc, v, err) ||
 		check_named(s.doc, svc, v, err))
 		goto out;
 	rc = sessions_renew(ctx->store, ctx->audit, &s, ctx->now, err);
@@ -132,7 +167,7 @@ int attest_configure(const struct attest_context *ctx, const struct attest_reque
 	if (verify(ctx, q, client_key, &v, err) ||
 		config_id_parse(q->config_id, &session, &service, &otp, err))
 		return -1;
-	rc = check_and_configure(ctx, session, service, otp, &v, client_key, ret, err);
+	rc = check_and_configure(ctx, q, session, service, otp, &v, client_key, ret, err);
 	free(session);
 	free(service);
 	if (otp)

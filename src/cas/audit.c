@@ -1,4 +1,4 @@
-#include "cas/audit.h"
+#include "cas/audit_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,42 +19,10 @@
 #define HEAD_FORMAT 1
 /* Lines of one batch: HTTP_BATCH_MAX requests make a few each. */
 #define BATCH_LINES_MAX (2 * 1024 * 1024)
-#define READ_STEP 65536
-#define PREV_KEY "\"prev\":\""
-#define NOT_DONE_KEY "\"event\":\"not-done\""
-
-struct audit {
-	int fd;
-	EVP_PKEY *key; /* borrowed */
-	struct sealed_store *store;
-	uint64_t next; /* number of the next line */
-	uint8_t prev[AUDIT_HASH_LEN];
-	int64_t size; /* of the file: whole lines */
-	uint64_t pending; /* generation of the change whose line was written last */
-	uint8_t head[AUDIT_HEAD_LEN];
-	char record[80]; /* name of the head's record */
-	bool shared; /* the store is */
-	bool unflushed; /* the file has lines that may not be on the disk */
-	bool doubt; /* it is not known whether the last batch was done, and its lines are with it */
-	/* Between audit_begin and the end of a batch. */
-	bool batch;
-	struct buf lines;
-	uint64_t first; /* number of the first of them */
-	uint8_t first_prev[AUDIT_HASH_LEN];
-	uint64_t *changes; /* owned: numbers of lines of changes */
-	size_t change_count, change_cap;
-};
-
-/* What the store remembers. */
-struct head {
-	bool known;
-	uint64_t seq;
-	uint8_t hash[AUDIT_HASH_LEN];
-};
 
 /* lines (may be NULL): those of the last batch of a shared store, appended. */
-static int read_head(
-	struct sealed_store *ss, const char *record, struct head *ret, struct buf *lines, struct error *err)
+static int read_head(struct sealed_store *ss, const char *record, struct audit_head *ret, struct buf *lines,
+	struct error *err)
 {
 	const uint8_t *hash;
 	uint8_t format;
@@ -105,14 +73,6 @@ static void put_head(struct audit *a, struct sealed_change *ret)
 }
 
 /* --- writing --- */
-
-/* The number behind "key": in a line that this program wrote. */
-static uint64_t number_in(const char *line, size_t n, const char *key)
-{
-	const char *at = memmem(line, n, key, strlen(key));
-
-	return at ? strtoull(at + strlen(key), NULL, 10) : UINT64_MAX;
-}
 
 /* All of it or nothing. */
 static int append(struct audit *a, const struct buf *lines, struct error *err)
@@ -194,25 +154,9 @@ int audit_write(struct audit *a, const struct audit_note *n, struct error *err)
 	return write_line(a, n, sealed_store_generation(a->store), false, err);
 }
 
-static int note_change(struct audit *a, struct error *err)
-{
-	size_t cap = a->change_cap ? a->change_cap * 2 : 32;
-	uint64_t *list;
-
-	if (a->change_count == a->change_cap) {
-		list = reallocarray(a->changes, cap, sizeof(*list));
-		if (!list)
-			return error_set(err, ERR_NOMEM, "out of memory for a batch of %zu changes", cap);
-		a->changes = list;
-		a->change_cap = cap;
-	}
-	a->changes[a->change_count++] = a->next;
-	return 0;
-}
-
 int audit_change(struct audit *a, const struct audit_note *n, struct sealed_change *ret, struct error *err)
 {
-	if (sealed_store_refuses(a->store, err) || (a->batch && note_change(a, err)))
+	if (sealed_store_refuses(a->store, err) || (a->batch && audit_note_change(a, err)))
 		return -1;
 	if (write_line(a, n, sealed_store_next(a->store), true, err))
 		return -1;
@@ -247,7 +191,8 @@ uint64_t audit_next(const struct audit *a)
 }
 
 /* What the replica's record has beyond the file: lines of a batch that was done, and this CAS could not know or write it. */
-static int take_over(struct audit *a, const struct head *head, const struct buf *lines, struct error *err)
+static int take_over(
+	struct audit *a, const struct audit_head *head, const struct buf *lines, struct error *err)
 {
 	const char *at = (const char *)lines->data, *end = at + lines->len, *eol;
 	struct buf missing;
@@ -258,7 +203,7 @@ static int take_over(struct audit *a, const struct head *head, const struct buf 
 		uint64_t seq;
 
 		eol = memchr(at, '\n', (size_t)(end - at));
-		seq = eol ? number_in(at, (size_t)(eol - at), "{\"seq\":") : UINT64_MAX;
+		seq = eol ? audit_number_in(at, (size_t)(eol - at), "{\"seq\":") : UINT64_MAX;
 		if (!eol || seq == UINT64_MAX || (seq > a->next && !missing.len))
 			rc = error_set(err, ERR_CRYPTO,
 				AUDIT_FILE " ends with line %" PRIu64
@@ -280,7 +225,7 @@ static int take_over(struct audit *a, const struct head *head, const struct buf 
 
 static int catch_up(struct audit *a, struct error *err)
 {
-	struct head head;
+	struct audit_head head;
 	struct buf lines;
 	int rc;
 
@@ -399,99 +344,7 @@ void audit_settle(struct audit *a, const struct error *failure)
 
 /* --- the log of an earlier start --- */
 
-/* Line by line: links only. Who wants the signatures checked has `scone audit verify`. */
-struct scan {
-	struct audit *a;
-	const struct head *head;
-	bool met; /* the line that the store remembers */
-	uint64_t generation; /* of the store */
-};
-
-/* Lines of a later generation than the store's: their changes were not done. Which a later line says already is not said again. */
-static int scan_generation(struct scan *s, const char *line, size_t n, uint64_t seq, struct error *err)
-{
-	struct audit *a = s->a;
-	uint64_t generation = number_in(line, n, "\"generation\":"), named;
-
-	if (!memmem(line, n, NOT_DONE_KEY, strlen(NOT_DONE_KEY))) {
-		if (generation == UINT64_MAX || generation <= s->generation)
-			return 0;
-		if (note_change(a, err))
-			return -1;
-		a->changes[a->change_count - 1] = seq;
-		return 0;
-	}
-	named = number_in(line, n, "\"detail\":\"");
-	for (size_t i = 0; i < a->change_count; i++)
-		if (a->changes[i] == named)
-			a->changes[i--] = a->changes[--a->change_count];
-	return 0;
-}
-
-static int scan_line(struct scan *s, const char *line, size_t n, struct error *err)
-{
-	const char *at = memmem(line, n, PREV_KEY, strlen(PREV_KEY));
-	uint8_t prev[AUDIT_HASH_LEN];
-	struct audit *a = s->a;
-	uint64_t seq = number_in(line, n, "{\"seq\":");
-
-	if (!at || (size_t)(line + n - at) < strlen(PREV_KEY) + 2 * AUDIT_HASH_LEN ||
-		hex_decode(at + strlen(PREV_KEY), 2 * AUDIT_HASH_LEN, prev, AUDIT_HASH_LEN))
-		return error_set(
-			err, ERR_CRYPTO, AUDIT_FILE ": byte %" PRId64 ": no line of an audit log", a->size);
-	if (a->size > 0 && (seq != a->next || memcmp(prev, a->prev, AUDIT_HASH_LEN)))
-		return error_set(err, ERR_CRYPTO,
-			AUDIT_FILE ": line with number %" PRIu64
-				   " does not follow the one before it, whose number is %" PRIu64,
-			seq, a->next - 1);
-	sha256(line, n, a->prev);
-	a->next = seq + 1;
-	a->size += (int64_t)n + 1;
-	if (!a->shared && scan_generation(s, line, n, seq, err))
-		return -1;
-	if (seq != s->head->seq || !s->head->known)
-		return 0;
-	if (memcmp(a->prev, s->head->hash, AUDIT_HASH_LEN))
-		return error_set(
-			err, ERR_CRYPTO, AUDIT_FILE ": line %" PRIu64 " is not the one that CAS wrote", seq);
-	s->met = true;
-	return 0;
-}
-
-static int scan_file(struct scan *s, struct error *err)
-{
-	char *at = malloc(READ_STEP + AUDIT_LINE_MAX);
-	size_t held = 0;
-	int64_t off = 0;
-	ssize_t n;
-	int rc = at ? 0 : error_set(err, ERR_NOMEM, "out of memory");
-
-	while (!rc && (n = pread(s->a->fd, at + held, READ_STEP, off)) > 0) {
-		char *line = at, *end;
-
-		held += (size_t)n;
-		off += n;
-		while (!rc && line && (end = memchr(line, '\n', held))) {
-			rc = scan_line(s, line, (size_t)(end - line), err);
-			held -= (size_t)(end + 1 - line);
-			line = end + 1;
-		}
-		memmove(at, line, held);
-		if (!rc && held >= AUDIT_LINE_MAX)
-			rc = error_set(err, ERR_CRYPTO,
-				AUDIT_FILE ": byte %" PRId64 ": a line of over %d bytes", s->a->size,
-				AUDIT_LINE_MAX);
-	}
-	if (!rc && held > 0) {
-		log_warn(AUDIT_FILE ": %zu bytes of an unfinished line are cut off", held);
-		if (ftruncate(s->a->fd, s->a->size))
-			rc = error_set_errno(err, errno, AUDIT_FILE ": cannot be cut");
-	}
-	free(at);
-	return rc;
-}
-
-static int begin(struct audit *a, const struct head *head, struct error *err)
+static int begin(struct audit *a, const struct audit_head *head, struct error *err)
 {
 	struct audit_note first = {.event = head->known ? AUDIT_REPLACED : AUDIT_CREATED};
 	struct buf der, text;
@@ -514,11 +367,11 @@ static int begin(struct audit *a, const struct head *head, struct error *err)
 	return rc;
 }
 
-static int go_on(struct audit *a, const struct head *head, bool fresh, struct error *err)
+static int go_on(struct audit *a, const struct audit_head *head, bool fresh, struct error *err)
 {
-	struct scan s = {.a = a, .head = head, .generation = sealed_store_generation(a->store)};
+	bool met;
 
-	if (scan_file(&s, err))
+	if (audit_scan(a, head, &met, err))
 		return -1;
 	if (a->size == 0) {
 		if (head->known && !fresh)
@@ -531,7 +384,7 @@ static int go_on(struct audit *a, const struct head *head, bool fresh, struct er
 	}
 	if (a->shared && head->known && head->seq >= a->next)
 		return catch_up(a, err);
-	if (head->known && !s.met)
+	if (head->known && !met)
 		return error_set(err, ERR_CRYPTO,
 			AUDIT_FILE " ends with line %" PRIu64 ", CAS remembers line %" PRIu64
 				   ": it was cut, or put back",
@@ -550,7 +403,7 @@ static void free_audit(struct audit *a)
 	free(a);
 }
 
-static int open_head(struct audit *a, struct head *ret, struct error *err)
+static int open_head(struct audit *a, struct audit_head *ret, struct error *err)
 {
 	struct buf lines;
 	int rc;
@@ -565,7 +418,7 @@ int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, c
 	bool fresh, struct audit **ret, struct error *err)
 {
 	struct audit *a = calloc(1, sizeof(*a));
-	struct head head;
+	struct audit_head head;
 	int rc;
 
 	if (!a)

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "cas/board.h"
 #include "cas/http_parse.h"
+#include "cas/permit.h"
 #include "policy/name.h"
 
 #define PATH_MAX_TEXT (2 * HTTP_TARGET_MAX)
@@ -178,12 +180,46 @@ static void sessions(struct cas *c, const struct http_request *q, struct http_re
 	json_decref(j);
 }
 
+/* Each read of it is the board's to agree to, and the caller is one who may ask. */
+static bool each_read_counts(struct cas *c, const struct http_request *q, const char *name)
+{
+	struct stored_session s;
+	bool counts;
+
+	stored_session_init(&s);
+	counts = !session_name_check(name, NULL) && !sessions_load(c->store, name, NULL, &s, NULL) &&
+		 board_covers(s.doc, BOARD_READ) &&
+		 !permit(c->store, c->audit, &s, OP_READ, &(struct requester){.caller = q->key},
+			 (uint64_t)time(NULL), NULL);
+	stored_session_free(&s);
+	return counts;
+}
+
+/* Looking at a page must not use up what the board has agreed to: that takes a step of its own. */
+static void offer_read(const char *name, struct http_reply *r)
+{
+	struct buf *b = &r->body;
+
+	console_page(r, 200, "The board decides about each read");
+	buf_puts(b, "<section><p>Its board decides about each read of this session, and what it agrees to is "
+		    "good once. If it has agreed to one by your key, this uses it up:</p><p><a "
+		    "id=\"take\" rel=\"nofollow\" href=\"" CONSOLE_SESSIONS);
+	console_segment(b, name);
+	buf_puts(b, "?take=read\">read it now</a></p></section>");
+	console_end(b);
+}
+
 static void session(struct cas *c, const struct http_request *q, const char *rest, struct http_reply *r)
 {
-	char path[PATH_MAX_TEXT];
+	char path[PATH_MAX_TEXT], name[HTTP_TARGET_MAX];
 	struct buf *b = &r->body;
 	json_t *j;
 
+	if (strcmp(q->query, "take=read") != 0 && !http_percent_decode(rest, strlen(rest), name, NULL) &&
+		each_read_counts(c, q, name)) {
+		offer_read(name, r);
+		return;
+	}
 	snprintf(path, sizeof(path), API_SESSIONS "/%s", rest);
 	j = console_ask(c, q, api_session_read, path, "", r);
 	if (!j)

@@ -423,8 +423,10 @@ struct conn *http_conn_new(struct http_server *s, int fd)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
-	if (!c)
+	if (!c) {
+		close(fd);
 		return NULL;
+	}
 	c->server = s;
 	c->fd = fd;
 	buf_init_secret(&c->in, HTTP_HEADER_MAX + s->o.body_max);

@@ -82,6 +82,8 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_TEE] = {"tee", 0, "TYPE", "CAS must run on tpm, sev-snp, tdx, sgx, nitro, or sim"},
 	[OPT_SIMULATION] = {"simulation", 0, NULL, "a simulated TEE will do, which protects nothing"},
 	[OPT_POLICY] = {"policy", 0, "FILE", "what is wanted of CAS's evidence, as JSON (docs/evidence.md)"},
+	[OPT_ACCESS_TOKEN_FILE] = {"access-token-file", 0, "FILE",
+		"prove to know the session's service_access_token, and let CAS prove it"},
 	[OPT_PIN] = {"pin", 0, "NAME", "if it is good, pin the key under this name"},
 	[OPT_DIR] = {"dir", 0, "DIR", "state directory of LAS (default /var/lib/openscone/las)"},
 	[OPT_PCRS] = {"pcrs", 0, "LIST",

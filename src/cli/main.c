@@ -26,7 +26,8 @@ static const enum opt o_identity[] = {OPT_NEW, OPT_CERTIFICATE, OPT_JSON, OPT_EN
 static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSON, OPT_END};
 static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
 static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
-static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY, OPT_LAS,
+static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY,
+	OPT_ACCESS_TOKEN_FILE, OPT_LAS,
 	OPT_VOLUME, OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_NETWORK_RULES, OPT_END};
 static const enum opt o_net[] = {
 	OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};

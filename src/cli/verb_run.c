@@ -206,7 +206,8 @@ int verb_run(const struct args *a)
 		const char *options[][2] = {{"--cas", p.cas_address},
 			{"--cas-key", p.cas_key[0] ? p.cas_key : NULL},
 			{"--cas-policy", a->value[OPT_POLICY]}, {"--las", p.las},
-			{"--config-id", p.config_id}};
+			{"--config-id", p.config_id},
+			{"--access-token-file", a->value[OPT_ACCESS_TOKEN_FILE]}};
 
 		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 			if (!options[i][1])

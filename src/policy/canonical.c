@@ -143,7 +143,8 @@ static bool security_attestation_is_default(const struct session *s)
 /* What is not the default: hardware, nothing tolerated. */
 static void put_security(struct buf *b, const struct session *s)
 {
-	if (!s->security_written && security_attestation_is_default(s) && !s->singleton)
+	if (!s->security_written && security_attestation_is_default(s) && !s->singleton &&
+		!s->access_token)
 		return;
 	canonical_key(b, "security");
 	if (s->security_written) {
@@ -166,6 +167,8 @@ static void put_security(struct buf *b, const struct session *s)
 			put_tolerate(b, s);
 		buf_putc(b, '}');
 	}
+	if (s->access_token)
+		canonical_text(b, "service_access_token", s->access_token);
 	if (s->singleton) {
 		canonical_key(b, "singleton_enclaves");
 		buf_puts(b, "true");

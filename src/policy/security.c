@@ -18,7 +18,7 @@ const char *attest_mode_name(enum attest_mode m)
 static const struct key_rule security_keys[] = {
 	{"attestation", KEY_OK, 1},
 	{"singleton_enclaves", KEY_OK, 9},
-	{"service_access_token", KEY_UNSUPPORTED, 9},
+	{"service_access_token", KEY_OK, 9},
 	{NULL, KEY_OK, 0},
 };
 
@@ -199,6 +199,18 @@ void read_service_otp(struct parse *p, const struct ynode *n, struct service *re
 	ret->otp_open = p->met_open;
 }
 
+/* Any text: whoever may read the session knows it, and whoever gives it to the program. */
+static void read_access_token(struct parse *p, const struct ynode *n)
+{
+	if (!n || is_open(p, n) || !want_text(p, n, false))
+		return;
+	if (n->len == 0 || n->len > ACCESS_TOKEN_MAX)
+		ynode_diag(p->d, n, "E-LENGTH", "an access token of %zu bytes; 1 to %d are allowed", n->len,
+			ACCESS_TOKEN_MAX);
+	else
+		p->s->access_token = parse_strdup(p, n->text, n->len);
+}
+
 static void read_block(struct parse *p, const struct ynode *n)
 {
 	const struct ynode *a, *mode, *url;
@@ -206,6 +218,7 @@ static void read_block(struct parse *p, const struct ynode *n)
 	keys_check(p, n, security_keys);
 	if (ynode_get(n, "singleton_enclaves") && !is_open(p, ynode_get(n, "singleton_enclaves")))
 		(void)want_bool(p, ynode_get(n, "singleton_enclaves"), &p->s->singleton);
+	read_access_token(p, ynode_get(n, "service_access_token"));
 	a = ynode_get(n, "attestation");
 	if (!a || is_open(p, a) || !want_map(p, a))
 		return;

@@ -253,6 +253,9 @@ void session_free(struct session *s)
 	access_rule_clear(&s->list_sessions);
 	free(s->access_template);
 	free(s->security_written);
+	if (s->access_token)
+		secret_wipe(s->access_token, strlen(s->access_token));
+	free(s->access_token);
 	secret_free(&s->otp);
 	board_clear(&s->board);
 	free(s->services);

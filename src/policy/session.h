@@ -24,6 +24,7 @@
 
 #define SESSION_TEXT_MAX (1024 * 1024)
 #define SESSION_HASH_LEN 32
+#define ACCESS_TOKEN_MAX 1024 /* bytes of security.service_access_token */
 
 enum attest_mode { MODE_HARDWARE, MODE_NONE, MODE_SIMULATION };
 const char *attest_mode_name(enum attest_mode m);
@@ -242,6 +243,7 @@ struct session {
 	bool templated; /* there are templates in attestation, platforms or security: see session_parse_bound */
 	char *security_written; /* in flow form, if there are templates in it */
 	struct secret otp; /* key of one-time passwords; empty: none */
+	char *access_token; /* what program and CAS must each prove to know; NULL: nothing */
 	bool singleton; /* singleton_enclaves: evidence here always is of a start that was never used before */
 	bool security_open; /* a template of it is not resolved: nobody attests */
 	enum attest_mode mode;

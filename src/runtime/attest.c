@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <time.h>
 #include "core/log.h"
+#include "core/secret.h"
 #include "crypto/key.h"
 #include "crypto/x509.h"
 #include "wire/http_client.h"
@@ -134,18 +135,43 @@ static int fetch_evidence(struct attempt *a, const struct manifest *m, struct er
 	return 0;
 }
 
+/* Both know the token, or this is not the CAS, or not the session, that whoever started this program meant. */
+static int check_access_proof(
+	const struct attempt *a, const uint8_t report_data[64], const struct service_config *c, struct error *err)
+{
+	const struct attest_options *o = a->options;
+	uint8_t wanted[ACCESS_PROOF_LEN];
+	bool good;
+
+	if (!o->access_token)
+		return 0;
+	attest_access_proof(o->access_token, o->access_token_len, ACCESS_OF_CAS, report_data, wanted);
+	good = c->has_access_proof && secret_equal(wanted, c->access_proof, sizeof(wanted));
+	secret_wipe(wanted, sizeof(wanted));
+	return good ? 0 : error_set(err, ERR_PEER, "CAS has not proved to know the access token");
+}
+
 static int fetch_config(struct attempt *a, struct service_config *ret, struct error *err)
 {
 	struct http_response answer = {0};
+	const struct attest_options *o = a->options;
+	uint8_t report_data[64];
 	struct buf body;
 	int rc;
 
+	attest_report_data(a->request.nonce, a->key_hash, a->cas_key, report_data);
+	a->request.has_access_proof = o->access_token != NULL;
+	if (o->access_token)
+		attest_access_proof(o->access_token, o->access_token_len, ACCESS_OF_PROGRAM, report_data,
+			a->request.access_proof);
 	buf_init(&body, BODY_MAX);
 	rc = attest_request_encode(&a->request, &body, err);
 	if (rc == 0)
 		rc = post(a, "/v1/attest", &body, &answer, err);
 	if (rc == 0)
 		rc = service_config_decode(answer.body.data, answer.body.len, ret, err);
+	if (rc == 0)
+		rc = check_access_proof(a, report_data, ret, err);
 	http_response_free(&answer);
 	buf_free(&body);
 	/* Without what follows '@': a one-time password. */

@@ -21,6 +21,8 @@ struct attest_options {
 		cas_policy; /* what CAS's own evidence must say; NULL: nothing. Without key and policy nothing is asked of CAS */
 	const char *las; /* socket of the local attestation service */
 	const char *config_id; /* SESSION/SERVICE[@OTP] */
+	const void *access_token; /* what CAS must prove to know, too (session language 11); NULL: nothing */
+	size_t access_token_len;
 };
 
 /* What this process is to CAS from then on. */

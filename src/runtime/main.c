@@ -67,6 +67,7 @@ static const char usage_text[] =
 	"  --cas-policy FILE  what CAS's own evidence must say, as JSON; instead of its key, or besides\n"
 	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
 	"  --config-id ID     SESSION/SERVICE of the policy\n"
+	"  --access-token-file FILE  what CAS must prove to know, too: the session's service_access_token\n"
 	"  --volumes FD       encrypted volumes, listed in a sealed memory file (`scone run --volume`)\n"
 	"  --code FILE        a further file to measure and admit: a plugin, a program to be executed "
 	"(repeatable)\n"
@@ -98,11 +99,30 @@ static int read_cas_policy(const char *path, const struct cas_policy **ret, stru
 	return rc;
 }
 
+/* Lives as long as the process. The file's last newline is the editor's. */
+static int read_access_token(const char *path, struct attest_options *o, struct error *err)
+{
+	struct buf b;
+
+	buf_init_secret(&b, ACCESS_TOKEN_MAX + 1);
+	if (collateral_read(path, ACCESS_TOKEN_MAX + 1, &b, err))
+		return -1;
+	if (b.len && b.data[b.len - 1] == '\n')
+		b.len--;
+	if (b.len == 0 || b.len > ACCESS_TOKEN_MAX)
+		return error_set(err, ERR_INPUT, "an access token of %zu bytes; 1 to %d are allowed", b.len,
+			ACCESS_TOKEN_MAX);
+	o->access_token = b.data;
+	o->access_token_len = b.len;
+	return 0;
+}
+
 static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
 {
 	static const struct option table[] = {{"cas", required_argument, NULL, 'c'},
 		{"cas-key", required_argument, NULL, 'k'}, {"cas-policy", required_argument, NULL, 'p'},
 		{"las", required_argument, NULL, 'l'}, {"config-id", required_argument, NULL, 'i'},
+		{"access-token-file", required_argument, NULL, 'a'},
 		{"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
@@ -131,6 +151,10 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 			break;
 		case 'i':
 			o->attest.config_id = optarg;
+			break;
+		case 'a':
+			if (read_access_token(optarg, &o->attest, &err))
+				return log_error("--access-token-file %s: %s", optarg, err.text), -1;
 			break;
 		case 'v':
 			o->volumes = (int)strtol(optarg, &end, 10);

@@ -25,6 +25,18 @@ void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t cli
 	memset(ret + SHA256_LEN, 0, REPORT_LEN - SHA256_LEN);
 }
 
+void attest_access_proof(const void *token, size_t n, enum access_side side, const uint8_t report_data[64],
+	uint8_t ret[ACCESS_PROOF_LEN])
+{
+	static const char label[] = "openscone-access-v1"; /* its NUL is hashed too */
+	uint8_t in[sizeof(label) + 1 + REPORT_LEN];
+
+	memcpy(in, label, sizeof(label));
+	in[sizeof(label)] = (uint8_t)side;
+	memcpy(in + sizeof(label) + 1, report_data, REPORT_LEN);
+	hmac_sha256(token, n, in, sizeof(in), ret);
+}
+
 static json_t *entry_json(const struct code_entry *e)
 {
 	json_t *o = message_new();
@@ -276,7 +288,10 @@ int attest_request_encode(const struct attest_request *r, struct buf *out, struc
 
 	if (!message_put(o, "config_id", json_string(r->config_id)) ||
 		!message_put(o, "nonce", message_new_hex(r->nonce, sizeof(r->nonce))) ||
-		!message_put(o, "evidence", message_new_bytes(r->evidence.data, r->evidence.len))) {
+		!message_put(o, "evidence", message_new_bytes(r->evidence.data, r->evidence.len)) ||
+		(r->has_access_proof &&
+			!message_put(
+				o, "access_proof", message_new_hex(r->access_proof, ACCESS_PROOF_LEN)))) {
 		json_decref(o);
 		o = NULL;
 	}
@@ -286,7 +301,7 @@ int attest_request_encode(const struct attest_request *r, struct buf *out, struc
 int attest_request_decode(const void *p, size_t n, struct attest_request *ret, struct error *err)
 {
 	static const char where[] = "attest request";
-	static const char *const keys[] = {"config_id", "nonce", "evidence", NULL};
+	static const char *const keys[] = {"config_id", "nonce", "evidence", "access_proof", NULL};
 	struct attest_request r = {0};
 	json_t *o;
 	int rc = -1;
@@ -296,10 +311,13 @@ int attest_request_decode(const void *p, size_t n, struct attest_request *ret, s
 	if (message_parse(p, n, where, &o, err) < 0)
 		return -1;
 	buf_init(&r.evidence, ATTEST_REQUEST_MAX);
+	r.has_access_proof = json_object_get(o, "access_proof") != NULL;
 	if (message_keys(o, where, keys, err) == 0 &&
 		message_text_copy(o, where, "config_id", CONFIG_ID_MAX, &r.config_id, err) == 0 &&
 		message_hex(o, where, "nonce", r.nonce, sizeof(r.nonce), err) == 0 &&
-		message_bytes(o, where, "evidence", &r.evidence, err) == 0) {
+		message_bytes(o, where, "evidence", &r.evidence, err) == 0 &&
+		(!r.has_access_proof ||
+			message_hex(o, where, "access_proof", r.access_proof, ACCESS_PROOF_LEN, err) == 0)) {
 		*ret = r;
 		rc = 0;
 	}

@@ -31,6 +31,13 @@
 void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t client_key[32],
 	const uint8_t cas_key[32], uint8_t ret[64]);
 
+/* Proof that a side of the connection that report_data names knows the service's access token (session language 11): HMAC-SHA-256 under the token over
+ * "openscone-access-v1" NUL, one byte 1 (the program's proof) or 2 (CAS's), report data. */
+#define ACCESS_PROOF_LEN 32
+enum access_side { ACCESS_OF_PROGRAM = 1, ACCESS_OF_CAS = 2 };
+void attest_access_proof(const void *token, size_t n, enum access_side side, const uint8_t report_data[64],
+	uint8_t ret[ACCESS_PROOF_LEN]);
+
 /* LAS speaks first: {"challenge":HEX64}, new for each connection, or an error (as an answer). Decoding an error gives it as *err. */
 MUST_USE int las_challenge_encode(
 	const uint8_t challenge[LAS_CHALLENGE_LEN], struct buf *out, struct error *err);
@@ -54,11 +61,13 @@ MUST_USE int las_answer_encode(const void *evidence, size_t n, struct buf *out, 
 MUST_USE int las_answer_encode_error(const struct error *e, struct buf *out);
 MUST_USE int las_answer_decode(const void *p, size_t n, struct buf *ret_evidence, struct error *err);
 
-/* POST /v1/attest request: {"config_id":"SESSION/SERVICE[@OTP]","nonce":HEX64,"evidence":BASE64} */
+/* POST /v1/attest request: {"config_id":"SESSION/SERVICE[@OTP]","nonce":HEX64,"evidence":BASE64}, and "access_proof":HEX64 where the program has a token */
 struct attest_request {
 	char *config_id;
 	uint8_t nonce[ATTEST_NONCE_LEN];
 	struct buf evidence;
+	bool has_access_proof;
+	uint8_t access_proof[ACCESS_PROOF_LEN];
 };
 MUST_USE int attest_request_encode(const struct attest_request *r, struct buf *out, struct error *err);
 MUST_USE int attest_request_decode(const void *p, size_t n, struct attest_request *ret, struct error *err);
@@ -72,7 +81,7 @@ void attest_request_free(struct attest_request *r);
  *  "volumes":[{"name":"…","path":"…","policy":"rollback_protected|ephemeral|no_rollback_protection|strict","id":HEX32,"key":B64,"grant":B64,
  *    "version":{"generation":N,"tag":HEX32}|null,"initial_tag":HEX32|null}…],
  *  "code":{"unmeasured":BOOL,"generated":BOOL},
- *  "warnings":["…"]} */
+ *  "warnings":["…"], "access_proof":HEX64 where the session has a token} */
 struct config_value {
 	struct buf value; /* secret buf */
 	uint32_t host; /* argv: N of @@N, env: 1; 0: value holds */
@@ -118,6 +127,8 @@ struct service_config {
 	bool allow_generated; /* anonymous or writable memory may become executable */
 	char **warnings;
 	size_t warning_count;
+	bool has_access_proof;
+	uint8_t access_proof[ACCESS_PROOF_LEN]; /* CAS's */
 };
 void service_config_init(struct service_config *c);
 void service_config_free(struct service_config *c); /* wipes */

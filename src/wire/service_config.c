@@ -317,7 +317,10 @@ int service_config_encode(const struct service_config *c, struct buf *out, struc
 			     message_put(o, "secrets", list_json(c, c->secret_count, secret_json)) &&
 			     message_put(o, "volumes", list_json(c, c->volume_count, config_volume_json)) &&
 			     message_put(o, "code", code_json(c)) &&
-			     message_put(o, "warnings", list_json(c, c->warning_count, warning_json)));
+			     message_put(o, "warnings", list_json(c, c->warning_count, warning_json)) &&
+			     (!c->has_access_proof ||
+				     message_put(o, "access_proof",
+					     message_new_hex(c->access_proof, ACCESS_PROOF_LEN))));
 	return message_write(o, where_config, out, err);
 }
 
@@ -448,7 +451,7 @@ static int decode_list(const json_t *o, const char *key,
 static int decode(const json_t *o, struct service_config *c, struct error *err)
 {
 	static const char *const keys[] = {"session", "service", "mode", "pwd", "argv", "env", "files",
-		"secrets", "volumes", "code", "warnings", NULL};
+		"secrets", "volumes", "code", "warnings", "access_proof", NULL};
 
 	if (message_keys(o, where_config, keys, err) < 0 ||
 		message_text_copy(o, where_config, "session", NAME_LIMIT, &c->session, err) < 0 ||
@@ -464,6 +467,10 @@ static int decode(const json_t *o, struct service_config *c, struct error *err)
 		decode_list(o, "volumes", config_volume_decode, c, err) < 0 ||
 		decode_code(json_object_get(o, "code"), c, err) < 0 ||
 		decode_list(o, "warnings", decode_warning, c, err) < 0)
+		return -1;
+	c->has_access_proof = json_object_get(o, "access_proof") != NULL;
+	if (c->has_access_proof &&
+		message_hex(o, where_config, "access_proof", c->access_proof, ACCESS_PROOF_LEN, err) < 0)
 		return -1;
 	return check(c, err);
 }

@@ -59,6 +59,25 @@ def reading(t, base):
         t.equal('what our page sends is not', page(cas, SESSIONS, b.alice, Origin=own, **{'Sec-Fetch-Site': 'same-origin'}).status, 200)
 
 
+def counted_reads(t, base):
+    """A board that decides about each read: a page that is looked at does not use up what it has agreed to."""
+    with Running(base) as cas:
+        b = Board(base, cas, extra='  actions: [read]\n', more='access_policy: {read: [CREATOR]}\n')
+        r = page(cas, '/console/sessions/app', b.alice)
+        t.check('nothing of the document before the board has agreed', r.status == 200 and b'take=read' in r.body and b'approvals: 2' not in r.body, r)
+        t.equal('nor by asking for it', page(cas, '/console/sessions/app?take=read', b.alice).status, 403)
+        t.equal('a stranger is told no more than before', page(cas, '/console/sessions/app', b.eve).status, 403)
+        p = cas.call('POST', '/v1/proposals', '{"action": "read", "session": "app"}', b.alice).json()
+        for who in (b.sec, b.legal):
+            b.cast(b.show(p['id'], who).json(), vote(b.show(p['id'], who).json(), who))
+        for _ in range(2):
+            r = page(cas, '/console/sessions/app', b.alice)
+            t.check('looking at the page takes nothing', r.status == 200 and b'approvals: 2' not in r.body, r)
+        r = page(cas, '/console/sessions/app?take=read', b.alice)
+        t.check('the step that takes it shows the document', r.status == 200 and b'approvals: 2' in r.body, r)
+        t.equal('once', page(cas, '/console/sessions/app?take=read', b.alice).status, 403)
+
+
 def votes(t, base):
     with Running(base) as cas:
         b = Board(base, cas)
@@ -116,4 +135,4 @@ def votes(t, base):
 
 
 if __name__ == '__main__':
-    main(reading, votes)
+    main(reading, counted_reads, votes)
