@@ -44,8 +44,9 @@ bench-fs: all
 	@bench/fs.sh $(LINES)
 
 # One CAS on SQLite and three on etcd, against TLS handshakes of OpenSSL on the same core; 10,000 sessions, 100,000 secrets.
+# make bench-cas LINES='sqlite-attest *-volumes'; bench/cas.py has the names.
 bench-cas: all
-	@ninja -C $(BUILD) --quiet bench/cas_load && python3 -B bench/cas.py $(BUILD)/bin $(BUILD)/bench/cas_load $(BUILD)/bench
+	@ninja -C $(BUILD) --quiet bench/cas_load && python3 -B bench/cas.py $(BUILD)/bin $(BUILD)/bench/cas_load $(BUILD)/bench $(LINES)
 
 # Verifications of evidence per second on one core, by type; what a start costs that attests, by what vouches for the machine.
 bench-evidence: all

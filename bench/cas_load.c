@@ -8,6 +8,7 @@
  *     attest       connect, nonce, evidence, configuration, close (session of cas.py: bench0/s)
  *     reads        GET /v1/values of one of COUNT sessions, connections kept
  *     updates      update of a session of the thread's own, connections kept
+ *     volumes      a newer version (generation and tag) of a volume that this thread's client has attested for and holds, connections kept
  *     create       COUNT sessions bench0..., ten secrets each; SECONDS is not looked at
  *   prints {"operations":N,"failed":N,"seconds":S,"p50":MS,"p99":MS}
  */
@@ -22,6 +23,7 @@
 #include <unistd.h>
 #include "cas/http_tls.h"
 #include "core/encode.h"
+#include "crypto/hash.h"
 #include "crypto/key.h"
 #include "crypto/x509.h"
 #include "measure/measure.h"
@@ -52,6 +54,8 @@ struct worker {
 	uint8_t hash[KEY_HASH_LEN];
 	struct http_client *http;
 	char predecessor[65];
+	char *grant; /* of the volume that is held, as CAS wrote it */
+	json_int_t lease, generation;
 	unsigned long done, failed;
 	double *samples;
 	unsigned seed;
@@ -110,10 +114,10 @@ static int one_handshake(struct worker *w)
 
 static const uint8_t runtime_digest[32] = {0x11}, manifest[32] = {0x22};
 
-static int make_request(struct worker *w, json_t *nonce, struct buf *out)
+static int make_request(struct worker *w, const char *config_id, json_t *nonce, struct buf *out)
 {
 	uint8_t report_data[REPORT_DATA_LEN];
-	struct attest_request q = {.config_id = (char *)"bench0/s"};
+	struct attest_request q = {.config_id = (char *)config_id};
 	int rc;
 
 	buf_init(&q.evidence, 65536);
@@ -130,7 +134,7 @@ static int make_request(struct worker *w, json_t *nonce, struct buf *out)
 	return rc;
 }
 
-static int one_attest(struct worker *w)
+static int attest(struct worker *w, const char *config_id, json_t **ret)
 {
 	json_t *nonce = NULL;
 	struct buf body;
@@ -138,11 +142,18 @@ static int one_attest(struct worker *w)
 
 	buf_init(&body, 65536);
 	if (!rc)
-		rc = make_request(w, nonce, &body);
+		rc = make_request(w, config_id, nonce, &body);
 	if (!rc)
-		rc = call(w, "POST", "/v1/attest", body.data, body.len, NULL);
+		rc = call(w, "POST", "/v1/attest", body.data, body.len, ret);
 	json_decref(nonce);
 	buf_free(&body);
+	return rc;
+}
+
+static int one_attest(struct worker *w)
+{
+	int rc = attest(w, "bench0/s", NULL);
+
 	drop(w);
 	return rc;
 }
@@ -206,11 +217,63 @@ static int one_create(struct worker *w)
 	return upload(w, name, "", NULL);
 }
 
+/* A session with a volume, an attested start of its service, and the volume's lease. */
+static int take_volume(struct worker *w)
+{
+	char hex[65], text[1024], id[80], body[4096];
+	json_t *config = NULL, *lease = NULL;
+	uint8_t mrenclave[32], place[32];
+	const char *grant = NULL;
+	int n, rc;
+
+	measurement(runtime_digest, manifest, mrenclave);
+	hex_encode(mrenclave, 32, hex);
+	n = snprintf(text, sizeof(text),
+		"name: volume%ld-%u\nversion: \"0.3\"\nsecurity: {attestation: {mode: simulation}}\nvolumes: "
+		"[{name: "
+		"v}]\nimages: [{name: i, volumes: [{name: v, path: /v}]}]\n"
+		"services: [{name: s, command: x, pwd: /, image_name: i, attestation: {mrenclave: %s}}]\n",
+		(long)getpid(), w->number, hex);
+	snprintf(id, sizeof(id), "volume%ld-%u/s", (long)getpid(), w->number);
+	rc = call(w, "POST", "/v1/sessions", text, (size_t)n, NULL) || attest(w, id, &config);
+	if (!rc && json_unpack(config, "{s:[{s:s}]}", "volumes", "grant", &grant))
+		rc = error_set(&w->err, ERR_PEER, "a configuration without a volume");
+	if (!rc && random_bytes(place, sizeof(place), &w->err))
+		rc = -1;
+	hex_encode(place, sizeof(place), hex);
+	if (!rc) {
+		n = snprintf(body, sizeof(body), "{\"grant\":\"%s\",\"place\":\"%s\"}", grant, hex);
+		rc = n >= (int)sizeof(body) || call(w, "POST", "/v1/volumes/open", body, (size_t)n, &lease);
+	}
+	if (!rc && json_unpack(lease, "{s:I}", "number", &w->lease))
+		rc = error_set(&w->err, ERR_PEER, "a lease without a number");
+	if (!rc)
+		w->grant = strdup(grant);
+	json_decref(config);
+	json_decref(lease);
+	return rc || !w->grant ? -1 : 0;
+}
+
+static int one_volume(struct worker *w)
+{
+	char body[4096], tag[33];
+	uint8_t random[16];
+	int n;
+
+	if ((!w->grant && take_volume(w)) || random_bytes(random, sizeof(random), &w->err))
+		return -1;
+	hex_encode(random, sizeof(random), tag);
+	n = snprintf(body, sizeof(body),
+		"{\"grant\":\"%s\",\"number\":%lld,\"generation\":%lld,\"tag\":\"%s\"}", w->grant,
+		(long long)w->lease, (long long)++w->generation, tag);
+	return n >= (int)sizeof(body) ? -1 : call(w, "POST", "/v1/volumes/update", body, (size_t)n, NULL);
+}
+
 static const struct {
 	const char *what;
 	int (*one)(struct worker *w);
 } kinds[] = {{"handshakes", one_handshake}, {"attest", one_attest}, {"reads", one_read},
-	{"updates", one_update}, {"create", one_create}};
+	{"updates", one_update}, {"volumes", one_volume}, {"create", one_create}};
 
 static void *work(void *arg)
 {

@@ -83,10 +83,27 @@ static void upload(struct cas *c, const struct http_request *q, struct upload u,
 	diag_free(&d);
 }
 
+/* repeat=1: whoever asks does not know whether the same upload, by another connection, was done. */
+static int get_repeat(const struct http_request *q, bool *ret, struct error *err)
+{
+	*ret = !strcmp(q->query, "repeat=1");
+	return *ret || !q->query[0]
+		       ? 0
+		       : error_set(err, ERR_INPUT, "query \"%.64s\": only repeat=1 is known here", q->query);
+}
+
 void api_session_upload(struct cas *c, const struct http_request *q, struct http_reply *r)
 {
+	struct error err = {0};
+	bool repeat;
+
+	if (get_repeat(q, &repeat, &err)) {
+		api_error(r, &err, NULL);
+		return;
+	}
 	upload(c, q,
 		(struct upload){.audit = c->audit,
+			.repeat = repeat,
 			.text = q->body,
 			.len = q->body_len,
 			.who = {.caller = q->key},
@@ -98,7 +115,12 @@ void api_signed_session_upload(struct cas *c, const struct http_request *q, stru
 {
 	struct signed_session s;
 	struct error err = {0};
+	bool repeat;
 
+	if (get_repeat(q, &repeat, &err)) {
+		api_error(r, &err, NULL);
+		return;
+	}
 	if (signed_session_decode(q->body, q->body_len, &s, &err)) {
 		log_refusal("signed upload", "", q->key, &err);
 		if (err.code == ERR_CRYPTO || err.code == ERR_EXISTS)
@@ -108,6 +130,7 @@ void api_signed_session_upload(struct cas *c, const struct http_request *q, stru
 	}
 	upload(c, q,
 		(struct upload){.audit = c->audit,
+			.repeat = repeat,
 			.text = s.text,
 			.len = s.len,
 			.who = {.caller = q->key, .signers = s.signers, .signer_count = s.signer_count},

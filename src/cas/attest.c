@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cas/attest.h"
@@ -6,6 +7,8 @@
 #include "core/encode.h"
 #include "core/secret.h"
 #include "evidence/check.h"
+
+static_assert(SERVICE_TOKEN_MAX == ACCESS_TOKEN_MAX, "what a session may say, a program can prove");
 
 static int verify_evidence(const struct attest_context *ctx, const struct attest_request *q,
 	const uint8_t client_key[32], struct verdict *ret, struct error *err)
@@ -95,12 +98,12 @@ static int check_access_token(const struct attest_context *ctx, const struct att
 	bool good;
 
 	if (!token)
-		return q->has_access_proof
-			       ? error_set(err, ERR_ACCESS,
-					 "access token: the program proves to know one, and wants the same of "
-					 "CAS; session \"%s\" has none",
-					 s->name)
-			       : 0;
+		return q->has_access_proof ? error_set(err, ERR_ACCESS,
+						     "access token: the program proves to know one, and "
+						     "wants the same of "
+						     "CAS; session \"%s\" has none",
+						     s->name)
+					   : 0;
 	if (!q->has_access_proof)
 		return error_set(err, ERR_ACCESS,
 			"access token: session \"%s\" wants proof of its service_access_token: `scone run "
@@ -121,8 +124,8 @@ static int check_access_token(const struct attest_context *ctx, const struct att
 }
 
 static int check_and_configure(const struct attest_context *ctx, const struct attest_request *q,
-	const char *session, const char *service, const char *otp, const struct verdict *v, const uint8_t client_key[32], struct service_config *ret,
-	struct error *err)
+	const char *session, const char *service, const char *otp, const struct verdict *v,
+	const uint8_t client_key[32], struct service_config *ret, struct error *err)
 {
 	struct stored_session s;
 	const struct service *svc;

@@ -57,6 +57,7 @@ struct upload {
 	size_t len;
 	struct requester who;
 	uint64_t now; /* seconds since 1970 */
+	bool repeat; /* the answer to the same upload may have been lost: if it is what is in force, that is said again */
 	const struct decided *decided; /* NULL: the rules and the board decide */
 };
 /* A change that the session's board has agreed to (board.h): who proposed it was asked for then. */

@@ -5,6 +5,8 @@
 #include "cli/remote.h"
 #include "crypto/x509.h"
 
+#define REPEATS 3 /* of a request whose answer was lost */
+
 int remote_exit_code(const struct error *err)
 {
 	return err->code == ERR_IO ? CLI_UNREACHABLE : cli_exit_code(err);
@@ -141,6 +143,38 @@ void remote_close(struct remote *r)
 	memset(r, 0, sizeof(*r));
 }
 
+/* The path to ask again, when it is not known whether CAS did what it was asked for. NULL: that must not be asked twice. */
+static const char *path_again(const char *method, const char *path)
+{
+	if (!strcmp(method, "GET"))
+		return path;
+	if (!strcmp(method, "POST") && !strcmp(path, "/v1/sessions"))
+		return "/v1/sessions?repeat=1";
+	if (!strcmp(method, "POST") && !strcmp(path, "/v1/signed_sessions"))
+		return "/v1/signed_sessions?repeat=1";
+	return NULL;
+}
+
+static int request(struct http_client *c, const char *method, const char *path, const char *type,
+	const void *body, size_t n, struct http_response *ret, struct error *err)
+{
+	const char *again = path_again(method, path);
+
+	if (!http_client_request(c, method, path, type, body, n, ret, err))
+		return 0;
+	for (int i = 0; i < REPEATS && again && http_client_lost(c); i++) {
+		if (http_client_again(c, err))
+			return -1;
+		if (!http_client_request(c, method, again, type, body, n, ret, err))
+			return 0;
+	}
+	return http_client_lost(c)
+		       ? error_wrap(err, "%s %s: %s", method, path,
+				 again ? "no CAS answers"
+				       : "it is not known whether it was done: look before you repeat it")
+		       : -1;
+}
+
 int remote_call(struct http_client *c, const char *method, const char *path, const char *type,
 	const void *body, size_t n, json_t **ret, json_t **ret_details, struct error *err)
 {
@@ -150,7 +184,7 @@ int remote_call(struct http_client *c, const char *method, const char *path, con
 
 	if (ret_details)
 		*ret_details = NULL;
-	if (http_client_request(c, method, path, type, body, n, &resp, err))
+	if (request(c, method, path, type, body, n, &resp, err))
 		return remote_exit_code(err);
 	j = json_loadb((const char *)resp.body.data, resp.body.len, JSON_REJECT_DUPLICATES, NULL);
 	if (http_response_check(&resp, err)) {

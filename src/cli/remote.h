@@ -38,7 +38,8 @@ MUST_USE int remote_open(const struct args *a, struct remote *ret, struct error 
 MUST_USE int remote_open_as(const struct args *a, EVP_PKEY *key, struct remote *ret, struct error *err);
 void remote_close(struct remote *r);
 /* One call. 0 with the JSON answer (new reference); or the exit code with err, and *ret_details (new reference or NULL) what a refused
- * document has wrong. */
+ * document has wrong. When the connection ends before the answer, what may be asked twice is, at the next address: reads, and uploads, which then say that
+ * they are a repetition (docs/protocols.md). Of anything else err says that it is not known whether it was done. */
 MUST_USE int remote_call(struct http_client *c, const char *method, const char *path, const char *type,
 	const void *body, size_t n, json_t **ret, json_t **ret_details, struct error *err);
 /* The exit code for an error of the connection: a failed host call means that CAS is not reachable. */

@@ -143,8 +143,7 @@ static bool security_attestation_is_default(const struct session *s)
 /* What is not the default: hardware, nothing tolerated. */
 static void put_security(struct buf *b, const struct session *s)
 {
-	if (!s->security_written && security_attestation_is_default(s) && !s->singleton &&
-		!s->access_token)
+	if (!s->security_written && security_attestation_is_default(s) && !s->singleton && !s->access_token)
 		return;
 	canonical_key(b, "security");
 	if (s->security_written) {

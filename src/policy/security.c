@@ -204,9 +204,9 @@ static void read_access_token(struct parse *p, const struct ynode *n)
 {
 	if (!n || is_open(p, n) || !want_text(p, n, false))
 		return;
-	if (n->len == 0 || n->len > ACCESS_TOKEN_MAX)
+	if (n->len == 0 || n->len > SERVICE_TOKEN_MAX)
 		ynode_diag(p->d, n, "E-LENGTH", "an access token of %zu bytes; 1 to %d are allowed", n->len,
-			ACCESS_TOKEN_MAX);
+			SERVICE_TOKEN_MAX);
 	else
 		p->s->access_token = parse_strdup(p, n->text, n->len);
 }

@@ -24,7 +24,7 @@
 
 #define SESSION_TEXT_MAX (1024 * 1024)
 #define SESSION_HASH_LEN 32
-#define ACCESS_TOKEN_MAX 1024 /* bytes of security.service_access_token */
+#define SERVICE_TOKEN_MAX 1024 /* bytes of security.service_access_token */
 
 enum attest_mode { MODE_HARDWARE, MODE_NONE, MODE_SIMULATION };
 const char *attest_mode_name(enum attest_mode m);

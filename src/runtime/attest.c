@@ -19,6 +19,8 @@
 #define EVIDENCE_LIMIT (512 * 1024) /* so that BODY_MAX holds it as base64 */
 #define BODY_MAX (1024 * 1024)
 #define CERT_DAYS 1
+#define REPEATS 3 /* when a CAS is lost in the middle */
+#define PAUSE_MS 200 /* before the first of them, and twice as long each time */
 
 /* What lives as long as one attestation. */
 struct attempt {
@@ -136,8 +138,8 @@ static int fetch_evidence(struct attempt *a, const struct manifest *m, struct er
 }
 
 /* Both know the token, or this is not the CAS, or not the session, that whoever started this program meant. */
-static int check_access_proof(
-	const struct attempt *a, const uint8_t report_data[64], const struct service_config *c, struct error *err)
+static int check_access_proof(const struct attempt *a, const uint8_t report_data[64],
+	const struct service_config *c, struct error *err)
 {
 	const struct attest_options *o = a->options;
 	uint8_t wanted[ACCESS_PROOF_LEN];
@@ -195,13 +197,30 @@ static bool may_pass(const struct error *err)
 	return false;
 }
 
+/*
+ * A CAS that ended while it was asked, or that has no majority of its store now: another one, or the same a moment later, may answer. Asking twice changes
+ * nothing, but for a one-time password, which then says that it was used.
+ */
+static bool is_lost(const struct attempt *a, const struct error *err)
+{
+	return a->cas && (http_client_lost(a->cas) || err->code == ERR_UNAVAILABLE);
+}
+
+static void pause_ms(int ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	while (nanosleep(&t, &t) != 0)
+		;
+}
+
 /* Nothing secret has arrived, and LAS must be able to look at this process again. */
-static int begin_again(struct attempt *a, struct error *err)
+static int begin_again(struct attempt *a, bool fresh, struct error *err)
 {
 	http_client_close(a->cas);
 	a->cas = NULL;
 	buf_reset(&a->request.evidence);
-	a->wish.fresh = true;
+	a->wish.fresh = fresh;
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 		return error_set_errno(err, errno, "make the process dumpable for LAS");
 	return 0;
@@ -231,9 +250,14 @@ int attest_service(const struct attest_options *o, const struct manifest *m, str
 	if (make_key(&a, err))
 		goto out;
 	rc = try(&a, m, ret, &refusal);
+	for (int i = 0; rc && i < REPEATS && is_lost(&a, &refusal); i++) {
+		log_info("%s; once more", refusal.text);
+		pause_ms(PAUSE_MS << i);
+		rc = begin_again(&a, false, &refusal) ? -1 : try(&a, m, ret, &refusal);
+	}
 	if (rc && may_pass(&refusal)) {
 		log_info("%s; LAS is asked for newer evidence of this machine", refusal.text);
-		rc = begin_again(&a, &refusal) ? -1 : try(&a, m, ret, &refusal);
+		rc = begin_again(&a, true, &refusal) ? -1 : try(&a, m, ret, &refusal);
 	}
 	if (rc && err)
 		*err = refusal;

@@ -289,9 +289,8 @@ int attest_request_encode(const struct attest_request *r, struct buf *out, struc
 	if (!message_put(o, "config_id", json_string(r->config_id)) ||
 		!message_put(o, "nonce", message_new_hex(r->nonce, sizeof(r->nonce))) ||
 		!message_put(o, "evidence", message_new_bytes(r->evidence.data, r->evidence.len)) ||
-		(r->has_access_proof &&
-			!message_put(
-				o, "access_proof", message_new_hex(r->access_proof, ACCESS_PROOF_LEN)))) {
+		(r->has_access_proof && !message_put(o, "access_proof",
+						message_new_hex(r->access_proof, ACCESS_PROOF_LEN)))) {
 		json_decref(o);
 		o = NULL;
 	}

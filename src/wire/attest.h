@@ -34,6 +34,7 @@ void attest_report_data(const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t cli
 /* Proof that a side of the connection that report_data names knows the service's access token (session language 11): HMAC-SHA-256 under the token over
  * "openscone-access-v1" NUL, one byte 1 (the program's proof) or 2 (CAS's), report data. */
 #define ACCESS_PROOF_LEN 32
+#define ACCESS_TOKEN_MAX 1024 /* bytes */
 enum access_side { ACCESS_OF_PROGRAM = 1, ACCESS_OF_CAS = 2 };
 void attest_access_proof(const void *token, size_t n, enum access_side side, const uint8_t report_data[64],
 	uint8_t ret[ACCESS_PROOF_LEN]);

@@ -26,6 +26,11 @@
 #define ADDRESS_MAX 300
 
 struct http_client {
+	char *addresses; /* as given; the index of the one in use */
+	size_t index;
+	bool numeric_only;
+	X509 *cert;
+	EVP_PKEY *cert_key;
 	struct http_address address;
 	int fd;
 	int timeout_ms;
@@ -37,6 +42,7 @@ struct http_client {
 	bool have_key;
 	uint8_t server_key[KEY_HASH_LEN];
 	bool closed; /* no further request: the server closes, or one failed half way */
+	bool lost; /* the last request was begun and got no whole answer */
 };
 
 /* A BIO over sock: OpenSSL's own socket BIO writes without MSG_NOSIGNAL, and SIGPIPE belongs to the program. */
@@ -168,7 +174,7 @@ static int handshake(struct http_client *c, int64_t deadline, struct error *err)
 	return 0;
 }
 
-static int set_up_tls(struct http_client *c, const struct http_client_options *o, struct error *err)
+static int set_up_tls(struct http_client *c, struct error *err)
 {
 	BIO *bio;
 
@@ -182,8 +188,8 @@ static int set_up_tls(struct http_client *c, const struct http_client_options *o
 	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
 	/* answers hold secrets: OpenSSL wipes its copy of what it hands over */
 	SSL_CTX_set_options(c->ctx, SSL_OP_NO_TICKET | SSL_OP_CLEANSE_PLAINTEXT);
-	if (o->cert && (SSL_CTX_use_certificate(c->ctx, o->cert) != 1 ||
-			       SSL_CTX_use_PrivateKey(c->ctx, o->key) != 1))
+	if (c->cert && (SSL_CTX_use_certificate(c->ctx, c->cert) != 1 ||
+			       SSL_CTX_use_PrivateKey(c->ctx, c->cert_key) != 1))
 		return crypto_error(err, ERR_CRYPTO, "client certificate and key not taken");
 	c->ssl = SSL_new(c->ctx);
 	bio = c->ssl ? BIO_new(bio_method) : NULL;
@@ -241,7 +247,7 @@ static int connect_by_name(struct http_client *c, int64_t deadline, struct error
 	return failure < 0 ? error_set_errno(err, -failure, "CAS %s not reached", c->address.text) : 0;
 }
 
-static int connect_to(struct http_client *c, bool numeric_only, int64_t deadline, struct error *err)
+static int connect_to(struct http_client *c, int64_t deadline, struct error *err)
 {
 	int rc = connect_numeric(c, deadline);
 
@@ -249,42 +255,37 @@ static int connect_to(struct http_client *c, bool numeric_only, int64_t deadline
 		return 0;
 	if (rc != -EINVAL)
 		return error_set_errno(err, -rc, "CAS %s not reached", c->address.text);
-	if (numeric_only)
+	if (c->numeric_only)
 		return error_set(err, ERR_INPUT, "CAS %s: '%s' is a name, wanted a numeric address",
 			c->address.text, c->address.host);
 	return connect_by_name(c, deadline, err);
 }
 
-static int open_one(
-	const struct http_client_options *o, const char *address, struct http_client **ret, struct error *err)
+/* Ends the connection without a word on it. */
+static void drop(struct http_client *c)
 {
-	struct http_client *c;
-	int64_t deadline;
-
-	if (!o->pinned_key && !o->accept_any)
-		return error_set(
-			err, ERR_INTERNAL, "connection to CAS %s without a key to expect", o->address);
-	if ((o->cert != NULL) != (o->key != NULL))
-		return error_set(
-			err, ERR_INTERNAL, "connection to CAS %s with half a client identity", o->address);
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return error_set(err, ERR_NOMEM, "no memory for a connection");
+	SSL_free(c->ssl);
+	SSL_CTX_free(c->ctx);
+	if (c->fd >= 0)
+		close(c->fd);
+	c->ssl = NULL;
+	c->ctx = NULL;
 	c->fd = -1;
-	c->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
-	if (o->pinned_key) {
-		c->pinned = true;
-		memcpy(c->wanted_key, o->pinned_key, KEY_HASH_LEN);
-	}
-	deadline = sock_deadline(c->timeout_ms);
+	c->have_key = false;
+	c->closed = true;
+}
+
+static int open_one(struct http_client *c, const char *address, struct error *err)
+{
+	int64_t deadline = sock_deadline(c->timeout_ms);
+
 	if (http_address_parse(address, CAS_DEFAULT_PORT, &c->address, err) < 0 ||
-		connect_to(c, o->numeric_only, deadline, err) < 0 || set_up_tls(c, o, err) < 0 ||
+		connect_to(c, deadline, err) < 0 || set_up_tls(c, err) < 0 ||
 		handshake(c, deadline, err) < 0) {
-		c->closed = true;
-		http_client_close(c);
+		drop(c);
 		return -1;
 	}
-	*ret = c;
+	c->closed = false;
 	return 0;
 }
 
@@ -306,22 +307,97 @@ static const char *address_at(const char *list, size_t i, char *ret)
 	return ret;
 }
 
-int http_client_open(const struct http_client_options *o, struct http_client **ret, struct error *err)
+static size_t count_addresses(const struct http_client *c)
 {
 	char address[ADDRESS_MAX];
-	size_t n = 0, first = 0;
-	uint8_t die = 0;
+	size_t n = 0;
 
-	while (address_at(o->address, n, address))
+	while (address_at(c->addresses, n, address))
 		n++;
-	/* Each client begins with another one, so that none of them has all the load. */
-	if (n > 1 && random_bytes(&die, sizeof(die), err))
-		return -1;
-	first = die % n;
-	for (size_t i = 0; i < n; i++)
-		if (!open_one(o, address_at(o->address, (first + i) % n, address), ret, err))
+	return n;
+}
+
+/* The first that is reached, beginning with number first. */
+static int open_any(struct http_client *c, size_t first, struct error *err)
+{
+	size_t n = count_addresses(c);
+	char address[ADDRESS_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		c->index = (first + i) % n;
+		if (!open_one(c, address_at(c->addresses, c->index, address), err))
 			return 0;
+	}
 	return n > 1 ? error_wrap(err, "none of the %zu CAS is reached; the last one", n) : -1;
+}
+
+static struct http_client *client_new(const struct http_client_options *o)
+{
+	struct http_client *c = calloc(1, sizeof(*c));
+
+	if (!c || !(c->addresses = strdup(o->address))) {
+		free(c);
+		return NULL;
+	}
+	c->fd = -1;
+	c->closed = true;
+	c->numeric_only = o->numeric_only;
+	c->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
+	if (o->cert) {
+		X509_up_ref(o->cert);
+		EVP_PKEY_up_ref(o->key);
+		c->cert = o->cert;
+		c->cert_key = o->key;
+	}
+	if (o->pinned_key) {
+		c->pinned = true;
+		memcpy(c->wanted_key, o->pinned_key, KEY_HASH_LEN);
+	}
+	return c;
+}
+
+int http_client_open(const struct http_client_options *o, struct http_client **ret, struct error *err)
+{
+	struct http_client *c;
+	uint8_t die = 0;
+	size_t n;
+
+	if (!o->pinned_key && !o->accept_any)
+		return error_set(
+			err, ERR_INTERNAL, "connection to CAS %s without a key to expect", o->address);
+	if ((o->cert != NULL) != (o->key != NULL))
+		return error_set(
+			err, ERR_INTERNAL, "connection to CAS %s with half a client identity", o->address);
+	c = client_new(o);
+	if (!c)
+		return error_set(err, ERR_NOMEM, "no memory for a connection");
+	n = count_addresses(c);
+	/* Each client begins with another one, so that none of them has all the load. */
+	if ((n > 1 && random_bytes(&die, sizeof(die), err)) || open_any(c, die % n, err)) {
+		http_client_abandon(c);
+		return -1;
+	}
+	*ret = c;
+	return 0;
+}
+
+bool http_client_lost(const struct http_client *c)
+{
+	return c->lost;
+}
+
+int http_client_again(struct http_client *c, struct error *err)
+{
+	/* Whoever answers now must be who answered first. */
+	if (!c->pinned) {
+		if (!c->have_key)
+			return error_set(err, ERR_INTERNAL, "a connection without a key is made again");
+		memcpy(c->wanted_key, c->server_key, KEY_HASH_LEN);
+		c->pinned = true;
+	}
+	drop(c);
+	c->lost = false;
+	return open_any(c, c->index + 1, err);
 }
 
 void http_client_close(struct http_client *c)
@@ -341,10 +417,10 @@ void http_client_abandon(struct http_client *c)
 {
 	if (!c)
 		return;
-	SSL_free(c->ssl);
-	SSL_CTX_free(c->ctx);
-	if (c->fd >= 0)
-		close(c->fd);
+	drop(c);
+	X509_free(c->cert);
+	EVP_PKEY_free(c->cert_key);
+	free(c->addresses);
 	free(c);
 }
 
@@ -456,10 +532,12 @@ int http_client_request(struct http_client *c, const char *method, const char *p
 	if (http_request_write(method, path, c->address.text, content_type, body, n, &request, err) < 0)
 		goto out; /* nothing was sent: the connection stays good */
 	c->closed = true;
+	c->lost = true;
 	if (send_request(c, &request, deadline, err) < 0 ||
 		receive_answer(c, deadline, &head, &h, &answer, err) < 0)
 		goto out;
 	c->closed = h.close;
+	c->lost = false;
 	ret->status = h.status;
 	ret->body = answer;
 	buf_init_secret(&answer, 0);

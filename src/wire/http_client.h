@@ -41,6 +41,12 @@ struct http_response {
 
 MUST_USE int http_client_open(
 	const struct http_client_options *o, struct http_client **ret, struct error *err);
+/* Was the last request begun, and no whole answer came: the connection ended, the deadline passed, or what came was no HTTP? Then it is not known whether CAS
+ * did what it was asked for. */
+bool http_client_lost(const struct http_client *c);
+/* Connect once more, to any of the addresses given to http_client_open but, where there are several, last to the one that failed. The key must be the one
+ * that was pinned, or that the first connection showed. For whoever knows that the request may be made twice. */
+MUST_USE int http_client_again(struct http_client *c, struct error *err);
 void http_client_close(struct http_client *c);
 /* In the child of a fork: give up the parent's connection without a word on it. NULL is fine. */
 void http_client_abandon(struct http_client *c);

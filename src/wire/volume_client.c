@@ -16,6 +16,7 @@
 #define BODY_MAX 16384
 #define PACK_VERSION 1
 #define NAME_LIMIT 4096
+#define REPEATS 3 /* of a request whose answer was lost */
 
 enum policy { ROLLBACK_PROTECTED, EPHEMERAL, NO_ROLLBACK_PROTECTION, STRICT, POLICIES };
 static const char *const policies[POLICIES] = {
@@ -149,32 +150,35 @@ static int connect_cas(struct volume_client *c, struct error *err)
 	return 0;
 }
 
+/* *ret_lost: the request may have reached CAS, and no answer came. */
 static int call_once(struct volume_client *c, const char *path, const struct buf *body,
-	struct http_response *ret, struct error *err)
+	struct http_response *ret, bool *ret_lost, struct error *err)
 {
 	int rc;
 
+	*ret_lost = false;
 	if (connect_cas(c, err))
 		return -1;
 	rc = http_client_request(c->http, "POST", path, "application/json", body->data, body->len, ret, err);
 	if (rc) {
+		*ret_lost = http_client_lost(c->http);
 		http_client_close(c->http);
 		c->http = NULL;
 	}
 	return rc;
 }
 
-/* A connection that CAS has closed meanwhile is made anew, once: every request may be made twice. */
+/* A connection that CAS has closed meanwhile, or that ends with it, is made anew, to any CAS there is: every request may be made twice. */
 static int call(struct volume_client *c, const char *path, const struct buf *body, struct http_response *ret,
 	struct error *err)
 {
-	bool kept = c->http && c->http_pid == getpid();
-	int rc = call_once(c, path, body, ret, err);
+	bool lost;
+	int rc = call_once(c, path, body, ret, &lost, err);
 
-	if (rc && kept) {
+	for (int i = 0; rc && lost && i < REPEATS; i++) {
 		http_response_free(ret);
 		*ret = (struct http_response){0};
-		rc = call_once(c, path, body, ret, err);
+		rc = call_once(c, path, body, ret, &lost, err);
 	}
 	if (!rc)
 		rc = http_response_check(ret, err);

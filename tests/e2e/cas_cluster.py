@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Three etcd and three CAS on one machine. Fifty clients attest and update while one after the other is killed with -9.
+"""Three etcd and three CAS on one machine. Fifty clients attest, update and tell versions of volumes while one after the other is killed with -9.
 
 Checked from what clients were told: no acknowledged change is lost, no predecessor is used twice, and whoever attests, at any CAS, gets at least the
 version that was acknowledged last, at any CAS. A stopped majority gives a clear error and no answer; with it back, all goes on. Audit logs verify.
@@ -63,7 +63,7 @@ class Replica(Cas):
 
 
 class Cluster:
-    def __init__(self, base, etcd, count=3):
+    def __init__(self, base, etcd, count=3, options=()):
         self.cas = [Replica(base, f'cas{i}') for i in range(count)]
         platforms = []
         for c in self.cas:
@@ -72,7 +72,7 @@ class Cluster:
                 raise RuntimeError(text)
             platforms += ['--replica-platform', text.strip()]
         for c in self.cas:
-            c.options = ['--store', etcd.url(), *platforms]
+            c.options = ['--store', etcd.url(), *platforms, *options]
         self.cas[0].up()
         self.key = self.cas[0].call('GET', '/v1/cas').json()['key']
         for c in self.cas[1:]:
@@ -91,7 +91,7 @@ class Shared:
         self.updates = []  # (session, predecessor, hash, counter), acknowledged
         self.wrong = []
         self.stop = threading.Event()
-        self.attested = self.refused = self.lost = self.conflicts = 0
+        self.attested = self.versions = self.refused = self.lost = self.conflicts = 0
 
     def add(self, what, n=1):
         with self.lock:
@@ -107,6 +107,7 @@ class Client(threading.Thread):
         self.counter = 0  # last acknowledged of self.own
         self.secret = None
         self.connection = None
+        self.volume = Volume(self) if i % 3 == 0 else None
 
     def call(self, method, path, body=None):
         """Status and answer from some CAS; raises what BROKEN names when it is not known what became of it."""
@@ -160,16 +161,20 @@ class Client(threading.Thread):
         self.shared.add('attested')
         return status
 
+    def work(self):
+        what = self.noise.random()
+        if self.volume and what < 0.4:
+            return self.volume.update()
+        if what < 0.6 and self.counter:
+            return self.attest()
+        return self.update(self.own if what < 0.85 or not self.counter else f's{self.noise.randrange(SHARED)}')
+
     def run(self):
         while not self.shared.stop.is_set():
             try:
                 if self.noise.random() < 0.3:
                     self.drop()  # the next one may be another CAS
-                what = self.noise.random()
-                if what < 0.5 and self.counter:
-                    status = self.attest()
-                else:
-                    status = self.update(self.own if what < 0.8 or not self.counter else f's{self.noise.randrange(SHARED)}')
+                status = self.work()
                 if status in (429, 500, 503):
                     self.shared.add('refused')
                     self.drop()
@@ -183,6 +188,58 @@ class Client(threading.Thread):
                 self.shared.wrong.append(f'{self.own}: {e!r}')
                 return
         self.drop()
+
+
+class Volume:
+    """A volume that one client holds: what it was told is kept must be what CAS has, at any CAS. A version whose answer was lost is told again."""
+
+    def __init__(self, client):
+        self.client, self.name = client, f'v{client.own}'
+        self.grant = self.number = self.pending = None
+        self.done = 0  # generation acknowledged last
+        self.tag = None
+
+    def take(self):
+        status, _ = self.client.call('POST', SESSIONS, f'name: {self.name}\nversion: "0.3"\nsecurity: {{attestation: {{mode: none}}}}\n'
+                                     'volumes: [{name: v}]\nimages: [{name: i, volumes: [{name: v, path: /v}]}]\n'
+                                     'services: [{name: s, command: p, image_name: i}]\n')
+        if status not in (201, 409):  # 409: the answer to the first try was lost
+            return status, None
+        status, answer = self.client.call('POST', '/v1/attest/nonce')
+        if status == 200:
+            status, answer = self.client.call('POST', '/v1/attest', json.dumps(
+                {'config_id': self.name + '/s', 'nonce': answer['nonce'], 'evidence': ''}))
+        if status != 200:
+            return status, None
+        self.grant = answer['volumes'][0]['grant']
+        status, lease = self.client.call('POST', '/v1/volumes/open', json.dumps({'grant': self.grant, 'place': self.name.encode().hex().ljust(64, '0')[:64]}))
+        if status == 200:
+            self.number = lease['number']
+        return status, lease if status == 200 else None
+
+    def update(self):
+        if not self.number:
+            return self.take()[0]
+        if not self.pending:
+            self.pending = (self.done + 1, f'{self.client.noise.getrandbits(128):032x}')
+        status, answer = self.client.call('POST', '/v1/volumes/update', json.dumps(
+            {'grant': self.grant, 'number': self.number, 'generation': self.pending[0], 'tag': self.pending[1]}))
+        if status == 200:
+            self.done, self.tag = self.pending
+            self.pending = None
+            self.client.shared.add('versions')
+        elif status == 409:
+            self.client.shared.wrong.append(f'{self.name}: version {self.pending}, {self.done} was acknowledged: {answer}')
+        return status
+
+    def check(self):
+        """None, or what is wrong with the version that a CAS has now."""
+        if not self.number:
+            return None
+        status, lease = self.take()
+        seen = lease and lease['version'] and (lease['version']['generation'], lease['version']['tag'])
+        allowed = [self.pending, (self.done, self.tag) if self.done else None]
+        return None if status == 200 and seen in allowed else (self.name, status, seen, allowed)
 
 
 def chain(connection, name):
@@ -250,10 +307,14 @@ def killed_in_turn(t, base):
             shared.stop.set()
             for c in clients:
                 c.join()
+            lost = [c.volume.check() for c in clients if c.volume]
+            for c in clients:
+                c.drop()
+            t.check('of each volume CAS has the version that was acknowledged last', not any(lost), [x for x in lost if x])
             t.check('nothing wrong was seen', not shared.wrong, shared.wrong[:5])
-            print(f'# {len(shared.updates)} changes and {shared.attested} attestations acknowledged, {shared.conflicts} overtaken, '
+            print(f'# {len(shared.updates)} changes, {shared.attested} attestations and {shared.versions} versions of volumes acknowledged, {shared.conflicts} overtaken, '
                   f'{shared.refused} refused, {shared.lost} connections lost')
-            t.check('the test reached its subject', len(shared.updates) > CLIENTS and shared.attested > CLIENTS and shared.lost > 0,
+            t.check('the test reached its subject', len(shared.updates) > CLIENTS and shared.attested > CLIENTS and shared.versions > CLIENTS and shared.lost > 0,
                     (len(shared.updates), shared.attested, shared.lost))
             check_history(t, cluster, identity, shared)
             no_majority(t, etcd, cluster, identity)
@@ -400,8 +461,22 @@ def tampered(t, base):
             cas.stop()
             status, text = cas.run(*cas.options)
             t.check('nor does it start', status == 3 and ('counts' in text or 'older state' in text), text)
+            there = {k['key'] for k in json.loads(etcd.ctl('get', '--prefix', 'openscone/', '-w', 'json'))['kvs']}
+            for key in there - set(old):
+                etcd.api('/v3/kv/deleterange', {'key': key})
             for k, v in old.items():
                 put(k, v)
+            status, text = cas.run(*cas.options)
+            t.check('the whole store put back while no CAS ran is seen by whose log has later lines', status == 3 and 'put back to an older state' in text,
+                    text)
+            t.check('the refusal says how to go on with it', '--new-audit-log' in text, text)
+            status, text = cas.run(*cas.options, '--new-audit-log')
+            t.check('not over the log that tells', status == 3 and 'put back' in text, text)
+            os.rename(os.path.join(cas.dir, 'audit.log'), os.path.join(base, 'old.log'))
+            cas.up('--new-audit-log')
+            t.equal('a decision of the operator, which the new log says', json.loads(open(os.path.join(cas.dir, 'audit.log')).readline())['event'],
+                    'log-replaced')
+            t.equal('and the store is as it was then', cas.call('GET', f'{SESSIONS}/s0', identity=identity).json()['hash'], now['hash'])
         finally:
             cas.end()
 
