@@ -42,6 +42,7 @@ void state_close(struct state *s)
 		close(s->dir_fd);
 	free(s->dir);
 	free(s->replica);
+	secret_free(&s->master);
 	state_init(s);
 }
 
@@ -161,9 +162,13 @@ int state_master(const struct state *s, struct buf *ret_master, struct error *er
 	struct buf sealed;
 	int rc;
 
+	if (s->master.len) {
+		buf_put(ret_master, s->master.data, s->master.len);
+		return ret_master->failed ? error_set(err, ERR_NOMEM, "no memory for the master key") : 0;
+	}
 	buf_init(&sealed, MASTER_FILE_MAX);
 	rc = read_master_file(s, &sealed, err);
-	if (!rc && s->tee->ops->unseal(s->tee, MASTER_LABEL, sealed.data, sealed.len, ret_master, err))
+	if (!rc && tee_unseal(s->tee, MASTER_LABEL, sealed.data, sealed.len, ret_master, err))
 		rc = error_wrap(err, "the master key %s/" MASTER_FILE " does not unseal with TEE %s", s->dir,
 			s->tee->ops->name);
 	if (!rc && ret_master->len != SEALED_MASTER_LEN)
@@ -219,7 +224,7 @@ static int first_start(struct state *s, struct error *err)
 	buf_init(&sealed, MASTER_FILE_MAX);
 	if (random_bytes(master, sizeof(master), err) || create_database(s, master, err))
 		goto out;
-	if (s->tee->ops->seal(s->tee, MASTER_LABEL, master, sizeof(master), &sealed, err))
+	if (tee_seal(s->tee, MASTER_LABEL, master, sizeof(master), &sealed, err))
 		goto out;
 	if (state_write_file(s->dir_fd, MASTER_FILE, sealed.data, sealed.len, 0600, err))
 		goto out;
@@ -262,7 +267,7 @@ static int seal_master(struct state *s, const uint8_t master[SEALED_MASTER_LEN],
 	int rc;
 
 	buf_init(&sealed, MASTER_FILE_MAX);
-	rc = s->tee->ops->seal(s->tee, MASTER_LABEL, master, SEALED_MASTER_LEN, &sealed, err);
+	rc = tee_seal(s->tee, MASTER_LABEL, master, SEALED_MASTER_LEN, &sealed, err);
 	if (!rc)
 		rc = state_write_file(s->dir_fd, MASTER_FILE, sealed.data, sealed.len, 0600, err);
 	buf_free(&sealed);
@@ -326,7 +331,8 @@ static int get_master(struct state *s, const struct state_place *p, struct buf *
 	if (!there && p->fetch_master) {
 		rc = p->fetch_master(p->arg, s->tee, master, err);
 		if (!rc)
-			rc = seal_master(s, master, err);
+			rc = s->tee->ops->seal ? seal_master(s, master, err)
+					       : secret_set(&s->master, master, sizeof(master), err);
 		secret_wipe(master, sizeof(master));
 		if (rc)
 			return -1;

@@ -13,7 +13,8 @@
  * never a silent new beginning.
  *
  * With a shared store (store.h) there is no cas.db. The first CAS of all makes the master key and the store, and while it does there is also a file `founding`; all
- * others get the key from one that has it (replicas.h). A store that was there and is empty now is an error, too.
+ * others get the key from one that has it (replicas.h). A store that was there and is empty now is an error, too. Where the TEE seals nothing, the key is got again at each start,
+ * and there is no master.sealed.
  */
 #ifndef SCONE_CAS_STATE_H
 #define SCONE_CAS_STATE_H
@@ -21,6 +22,7 @@
 #include "cas/sealed_store.h"
 #include "cas/store.h"
 #include "core/error.h"
+#include "core/secret.h"
 #include "tee/tee.h"
 
 struct state {
@@ -29,6 +31,7 @@ struct state {
 	struct tee *tee;
 	struct store *store;
 	struct sealed_store *sealed;
+	struct secret master; /* the key, where the TEE seals nothing; else empty */
 	char *replica; /* owned; the name of this CAS in a shared store, hex; NULL: the store is not shared */
 };
 
@@ -45,7 +48,7 @@ struct state_place {
 MUST_USE int state_open(struct state *s, const struct state_place *p, struct error *err);
 /* Directory, lock and TEE only. */
 MUST_USE int state_open_tee(struct state *s, const struct state_place *p, struct error *err);
-/* The master key, unsealed; appended to ret, a secret buf. */
+/* The master key; appended to ret, a secret buf. */
 MUST_USE int state_master(const struct state *s, struct buf *ret, struct error *err);
 void state_close(struct state *s);
 /* Write dir/name: whole or not at all, also after a crash. mode: permission bits. */

@@ -4,6 +4,8 @@
  *
  * Each report has a directory of its own, and `generation`, which counts writes, is compared before and after: another process of this machine that
  * writes into the directory between cannot make the report another's unseen.
+ *
+ * A SEV-SNP guest whose kernel has no such interface asks /dev/sev-guest (sev_guest.h). What seals there is a key of the security processor (snp_seal.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,8 @@
 #include "crypto/hash.h"
 #include "evidence/snp_report.h"
 #include "tee/configfs_tsm.h"
+#include "tee/sev_guest.h"
+#include "tee/snp_seal.h"
 #include "tee/tee.h"
 
 #define BLOB_MAX (256 * 1024) /* the kernel gives at most 32 KiB for reports, more for certificates */
@@ -230,9 +234,25 @@ static int probe(const char *provider, const char *what, struct error *err)
 	return rc < 0 ? error_wrap(err, "tee %s", what) : 0;
 }
 
+static bool has_configfs(void)
+{
+	return access(configfs_tsm_root(), F_OK) == 0;
+}
+
 static int snp_probe(struct error *err)
 {
-	return probe(CONFIGFS_TSM_SNP, "snp", err);
+	if (has_configfs())
+		return probe(CONFIGFS_TSM_SNP, "snp", err);
+	return sev_guest_probe(err) < 0 ? error_wrap(err, "tee snp: there is no %s", configfs_tsm_root()) : 0;
+}
+
+static int report_of(const struct tee *t, const uint8_t inblob[REPORT_DATA_LEN], struct buf *outblob,
+	struct buf *auxblob, struct error *err)
+{
+	if (t->ops->type == TEE_TDX)
+		return configfs_tsm_report(CONFIGFS_TSM_TDX, inblob, outblob, auxblob, err);
+	return has_configfs() ? configfs_tsm_report(CONFIGFS_TSM_SNP, inblob, outblob, auxblob, err)
+			      : sev_guest_report(inblob, outblob, auxblob, err);
 }
 
 static int tdx_probe(struct error *err)
@@ -270,14 +290,13 @@ static void configfs_close(struct tee *t)
 static int configfs_quote(
 	struct tee *t, const uint8_t report_data[REPORT_DATA_LEN], struct buf *out, struct error *err)
 {
-	const char *provider = t->ops->type == TEE_SNP ? CONFIGFS_TSM_SNP : CONFIGFS_TSM_TDX;
 	struct evidence e = {.tee = t->ops->type};
 	struct buf outblob, auxblob;
 	int rc;
 
 	buf_init(&outblob, BLOB_MAX + 4096);
 	buf_init(&auxblob, BLOB_MAX + 4096);
-	rc = configfs_tsm_report(provider, report_data, &outblob, &auxblob, err);
+	rc = report_of(t, report_data, &outblob, &auxblob, err);
 	if (rc == 0) {
 		e.item[ITEM_STATEMENT] = (struct bytes){outblob.data, outblob.len};
 		if (auxblob.len > 0)
@@ -289,33 +308,55 @@ static int configfs_quote(
 	return rc < 0 ? error_wrap(err, "tee %s", t->ops->name) : 0;
 }
 
-static int no_sealing(
-	struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
+/* What the security processor says of this guest. *outblob holds what *ret points into. */
+static int own_report(struct tee *t, struct buf *outblob, struct snp_report *ret, struct error *err)
 {
-	return error_set(err, ERR_NOT_FOUND,
-		"tee %s: the report interface of the kernel seals nothing; \"%s\" cannot be kept on this "
-		"machine",
-		t->ops->name, label);
+	static const uint8_t nothing[REPORT_DATA_LEN];
+	struct buf auxblob;
+	int rc;
+
+	buf_init(&auxblob, BLOB_MAX + 4096);
+	rc = report_of(t, nothing, outblob, &auxblob, err);
+	if (rc == 0)
+		rc = snp_report_decode(outblob->data, outblob->len, ret, err);
+	buf_free(&auxblob);
+	return rc;
 }
 
 /* The chip is known by its certificates only, which are the verifier's business; its number stands for it here. */
 static int snp_platform(struct tee *t, uint8_t ret[32], struct error *err)
 {
-	static const uint8_t nothing[REPORT_DATA_LEN];
-	struct buf outblob, auxblob;
 	struct snp_report r;
+	struct buf outblob;
 	int rc;
 
 	buf_init(&outblob, BLOB_MAX + 4096);
-	buf_init(&auxblob, BLOB_MAX + 4096);
-	rc = configfs_tsm_report(CONFIGFS_TSM_SNP, nothing, &outblob, &auxblob, err);
-	if (rc == 0)
-		rc = snp_report_decode(outblob.data, outblob.len, &r, err);
+	rc = own_report(t, &outblob, &r, err);
 	if (rc == 0)
 		sha256(r.wire->chip_id, sizeof(r.wire->chip_id), ret);
 	buf_free(&outblob);
-	buf_free(&auxblob);
 	return rc;
+}
+
+static int snp_tee_seal(
+	struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
+{
+	struct snp_report r;
+	struct buf outblob;
+	int rc;
+
+	buf_init(&outblob, BLOB_MAX + 4096);
+	rc = own_report(t, &outblob, &r, err);
+	if (rc == 0)
+		rc = snp_seal(r.committed_tcb, label, p, n, out, err);
+	buf_free(&outblob);
+	return rc < 0 ? error_wrap(err, "tee snp: seal \"%s\"", label) : 0;
+}
+
+static int snp_tee_unseal(
+	struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
+{
+	return snp_unseal(label, p, n, out, err) < 0 ? error_wrap(err, "tee snp: unseal \"%s\"", label) : 0;
 }
 
 static int tdx_platform(struct tee *t, uint8_t ret[32], struct error *err)
@@ -332,8 +373,8 @@ const struct tee_ops tee_snp_ops = {
 	.close = configfs_close,
 	.evidence = tee_quote_workload,
 	.quote = configfs_quote,
-	.seal = no_sealing,
-	.unseal = no_sealing,
+	.seal = snp_tee_seal,
+	.unseal = snp_tee_unseal,
 	.platform = snp_platform,
 };
 
@@ -345,7 +386,8 @@ const struct tee_ops tee_tdx_ops = {
 	.close = configfs_close,
 	.evidence = tee_quote_workload,
 	.quote = configfs_quote,
-	.seal = no_sealing,
-	.unseal = no_sealing,
+	.no_seal =
+		"a TD has no key that outlives it; CAS runs on it with --join, and gets its key from another "
+		"CAS of a shared store at each start",
 	.platform = tdx_platform,
 };

@@ -156,13 +156,6 @@ static int nitro_quote(
 	return rc;
 }
 
-static int no_sealing(
-	struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
-{
-	return error_set(err, ERR_NOT_FOUND,
-		"tee nitro: the security module seals nothing; \"%s\" cannot be kept in this enclave", label);
-}
-
 static int nitro_platform(struct tee *t, uint8_t ret[32], struct error *err)
 {
 	return error_set(err, ERR_NOT_FOUND,
@@ -177,7 +170,6 @@ const struct tee_ops tee_nitro_ops = {
 	.close = nitro_close,
 	.evidence = tee_quote_workload,
 	.quote = nitro_quote,
-	.seal = no_sealing,
-	.unseal = no_sealing,
+	.no_seal = "the security module of an enclave seals nothing",
 	.platform = nitro_platform,
 };

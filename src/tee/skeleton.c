@@ -29,12 +29,6 @@ static int skeleton_evidence(struct tee *t, const uint8_t runtime_digest[32], co
 	return refuse(err);
 }
 
-static int skeleton_seal(
-	struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
-{
-	return refuse(err);
-}
-
 static int skeleton_platform(struct tee *t, uint8_t ret[32], struct error *err)
 {
 	return refuse(err);
@@ -47,7 +41,6 @@ const struct tee_ops tee_skeleton_ops = {
 	.open = skeleton_open,
 	.close = skeleton_close,
 	.evidence = skeleton_evidence,
-	.seal = skeleton_seal,
-	.unseal = skeleton_seal,
+	.no_seal = "no hardware stands behind this driver",
 	.platform = skeleton_platform,
 };

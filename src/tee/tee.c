@@ -40,3 +40,19 @@ int tee_quote_workload(struct tee *t, const uint8_t runtime_digest[32], const ui
 	buf_free(&quote);
 	return rc;
 }
+
+static int cannot_seal(const struct tee *t, const char *label, struct error *err)
+{
+	return error_set(err, ERR_NOT_FOUND, "tee %s: \"%s\" cannot be kept: %s", t->ops->name, label,
+		t->ops->no_seal);
+}
+
+int tee_seal(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
+{
+	return t->ops->seal ? t->ops->seal(t, label, p, n, out, err) : cannot_seal(t, label, err);
+}
+
+int tee_unseal(struct tee *t, const char *label, const void *p, size_t n, struct buf *out, struct error *err)
+{
+	return t->ops->unseal ? t->ops->unseal(t, label, p, n, out, err) : cannot_seal(t, label, err);
+}

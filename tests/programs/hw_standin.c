@@ -5,10 +5,11 @@
  *	DIR/report: the configfs-tsm report directory (Documentation/ABI/testing/configfs-tsm-report). mkdir there makes a report with its files at once;
  *	each write counts `generation`; reading outblob signs what inblob holds; rmdir removes it.
  *	/dev/nsm: the Nitro security module's one ioctl.
+ *	/dev/sev-guest: reports, extended ones, and keys derived from the secret in DIR/chip, which is made if it is absent (linux/sev-guest.h; AMD 56860, MSG_KEY_REQ).
  *
  * Who signs are roots of its own: DIR/root.hex has the root's key hash, DIR/root.pem its certificate, DIR/collateral what the maker would publish, DIR/now the
  * time for which all is good. DIR/guest, where it is, says what is wrong with the guest from now on, in words: debug, launch (measured another start), vmpl,
- * outdated (TCB).
+ * outdated (TCB), putback (firmware behind the committed TCB of before), plain (no extended reports).
  *
  *	--snp | --snp-vlek | --tdx | --nitro	which hardware
  *	--race N	another process writes into the report between request and answer, the first N times
@@ -21,6 +22,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sev-guest.h>
 #include <openssl/pem.h>
 #include <poll.h>
 #include <signal.h>
@@ -40,11 +42,16 @@
 #include "../lib/make_nitro.h"
 #include "../lib/make_snp.h"
 #include "core/encode.h"
+#include "crypto/hash.h"
 #include "evidence/nitro_cbor.h"
 
 #define NSM_PATH "/dev/nsm"
+#define SEV_GUEST_PATH "/dev/sev-guest"
 #define NSM_IOCTL_RAW 0xc0200a00u
 #define SNP_DEBUG_BIT 19 /* of the guest policy */
+#define SEV_PAGE 4096
+#define SEV_HEAD 32 /* of an answer */
+#define SEV_INVALID_PARAMETERS 0x16
 #define NEED(x)                                                                                              \
 	do {                                                                                                 \
 		if (!(x)) {                                                                                  \
@@ -62,6 +69,7 @@ static struct nitro_maker nitro;
 static struct intel_recipe intel;
 static int listener;
 static pid_t child;
+static uint8_t chip[32];
 
 static void put_file(const char *dir, const char *name, const void *p, size_t n, mode_t mode)
 {
@@ -133,12 +141,26 @@ static void start_intel(void)
 	intel_made_free(&m);
 }
 
+static void start_chip(void)
+{
+	char path[PATH_MAX];
+
+	NEED(snprintf(path, sizeof(path), "%s/chip", base) < (int)sizeof(path));
+	if (access(path, F_OK) == 0) {
+		NEED(get_file(base, "chip", chip, sizeof(chip)) == sizeof(chip));
+		return;
+	}
+	NEED(random_bytes(chip, sizeof(chip), NULL) == 0);
+	put_file(base, "chip", chip, sizeof(chip), 0600);
+}
+
 static void start_hardware(void)
 {
 	struct buf crl;
 
 	put_now((uint64_t)time(NULL));
 	if (hardware == SNP) {
+		start_chip();
 		snp_maker_init(&snp, SNP_GENOA, vlek);
 		put_root_cert(snp.ark);
 		buf_init(&crl, 65536);
@@ -219,18 +241,25 @@ static int remove_report_dir(const char *dir)
 	return rmdir(dir) < 0 ? -errno : 0;
 }
 
+static void make_snp(const uint8_t in[64], struct snp_report_wire *ret)
+{
+	snp_make_report(&snp, 3, in, ret);
+	ret->measurement[0] ^= guest_is("launch");
+	ret->policy[2] |= guest_is("debug") ? 1 << (SNP_DEBUG_BIT - 16) : 0;
+	ret->vmpl[0] = guest_is("vmpl");
+	if (guest_is("outdated")) /* of another TCB than the certificate */
+		ret->reported_tcb[7]--;
+	if (guest_is("putback"))
+		ret->committed_tcb[7]--;
+	snp_sign_report(&snp, ret);
+}
+
 static void sign_snp(const char *dir, const uint8_t in[64])
 {
 	struct snp_report_wire w;
 	struct buf table;
 
-	snp_make_report(&snp, 3, in, &w);
-	w.measurement[0] ^= guest_is("launch");
-	w.policy[2] |= guest_is("debug") ? 1 << (SNP_DEBUG_BIT - 16) : 0;
-	w.vmpl[0] = guest_is("vmpl");
-	if (guest_is("outdated")) /* of another TCB than the certificate */
-		w.reported_tcb[7]--;
-	snp_sign_report(&snp, &w);
+	make_snp(in, &w);
 	put_file(dir, "outblob", &w, sizeof(w), 0400);
 	if (no_aux)
 		return;
@@ -358,6 +387,111 @@ static int answer_nsm(pid_t pid, uint64_t at)
 	return ok ? 0 : -EFAULT;
 }
 
+/* --- /dev/sev-guest ---------------------------------------------------------------------------------------------------------------- */
+
+static void put_u32le(uint8_t *to, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		to[i] = (uint8_t)(v >> 8 * i);
+}
+
+static int answer_report(pid_t pid, uint64_t from, uint64_t to)
+{
+	struct snp_report_resp answer = {0};
+	struct snp_report_req request;
+	struct snp_report_wire w;
+
+	if (!peek(pid, from, &request, sizeof(request)))
+		return -EFAULT;
+	make_snp(request.user_data, &w);
+	w.vmpl[0] = (uint8_t)request.vmpl;
+	snp_sign_report(&snp, &w);
+	put_u32le(answer.data + 4, sizeof(w));
+	memcpy(answer.data + SEV_HEAD, &w, sizeof(w));
+	return poke(pid, to, &answer, sizeof(answer)) ? 0 : -EFAULT;
+}
+
+/* Room that is too small: the pages that are needed, and the host's error. */
+static int answer_extended(pid_t pid, struct snp_guest_request_ioctl *m)
+{
+	struct snp_ext_report_req request;
+	struct buf table;
+	size_t pages;
+	int rc;
+
+	if (guest_is("plain"))
+		return -EIO;
+	if (!peek(pid, m->req_data, &request, sizeof(request)))
+		return -EFAULT;
+	if (request.certs_len % SEV_PAGE || request.certs_address % SEV_PAGE)
+		return -EINVAL;
+	buf_init(&table, 65536);
+	if (!no_aux)
+		snp_make_table(&snp, NULL, &table);
+	pages = (table.len + SEV_PAGE - 1) / SEV_PAGE;
+	if (pages * SEV_PAGE > request.certs_len) {
+		request.certs_len = (uint32_t)(pages * SEV_PAGE);
+		m->vmm_error = SNP_GUEST_VMM_ERR_INVALID_LEN;
+		rc = poke(pid, m->req_data, &request, sizeof(request)) ? -EIO : -EFAULT;
+	} else {
+		rc = table.len == 0 || poke(pid, request.certs_address, table.data, table.len) ? 0 : -EFAULT;
+	}
+	buf_free(&table);
+	return rc < 0 ? rc : answer_report(pid, m->req_data, m->resp_data);
+}
+
+/* What is not selected is not mixed in; a TCB above the committed one is no valid parameter. */
+static int answer_key(pid_t pid, uint64_t from, uint64_t to)
+{
+	static const uint8_t nothing[64];
+	struct snp_derived_key_resp answer = {0};
+	struct snp_derived_key_req request;
+	struct snp_report_wire w;
+	uint8_t in[8 + 8 + 48 + 8] = {0}, tcb[8];
+
+	if (!peek(pid, from, &request, sizeof(request)))
+		return -EFAULT;
+	make_snp(nothing, &w);
+	memcpy(tcb, &request.tcb_version, 8);
+	for (int i = 0; i < 8; i++)
+		if (tcb[i] > w.committed_tcb[i])
+			put_u32le(answer.data, SEV_INVALID_PARAMETERS);
+	if (request.root_key_select != 0 || request.vmpl > 3)
+		put_u32le(answer.data, SEV_INVALID_PARAMETERS);
+	memcpy(in, &request.guest_field_select, 8);
+	if (request.guest_field_select & 1)
+		memcpy(in + 8, w.policy, 8);
+	if (request.guest_field_select & 8)
+		memcpy(in + 16, w.measurement, 48);
+	if (request.guest_field_select & 32)
+		memcpy(in + 64, tcb, 8);
+	if (!answer.data[0])
+		hmac_sha256(chip, sizeof(chip), in, sizeof(in), answer.data + SEV_HEAD);
+	return poke(pid, to, &answer, sizeof(answer)) ? 0 : -EFAULT;
+}
+
+static int answer_sev(pid_t pid, uint32_t request, uint64_t at)
+{
+	struct snp_guest_request_ioctl m;
+	int rc;
+
+	if (!peek(pid, at, &m, sizeof(m)))
+		return -EFAULT;
+	if (!m.msg_version)
+		return -EINVAL;
+	m.exitinfo2 = 0;
+	rc = request == (uint32_t)SNP_GET_REPORT       ? answer_report(pid, m.req_data, m.resp_data)
+	     : request == (uint32_t)SNP_GET_EXT_REPORT ? answer_extended(pid, &m)
+						       : answer_key(pid, m.req_data, m.resp_data);
+	return poke(pid, at, &m, sizeof(m)) ? rc : -EFAULT;
+}
+
+static bool is_sev_request(uint32_t request)
+{
+	return request == (uint32_t)SNP_GET_REPORT || request == (uint32_t)SNP_GET_EXT_REPORT ||
+	       request == (uint32_t)SNP_GET_DERIVED_KEY;
+}
+
 /* --- calls of the program ---------------------------------------------------------------------------------------------------------- */
 
 /* The absolute path that a call names, lexically: reports have no links in them. */
@@ -432,6 +566,8 @@ static int on_call(const struct seccomp_notif *n)
 
 	switch (n->data.nr) {
 	case SYS_ioctl:
+		if (hardware == SNP && is_sev_request((uint32_t)a[1]))
+			return (rc = answer_sev(pid, (uint32_t)a[1], a[2])) < 0 ? rc : 1;
 		return hardware == NITRO && (uint32_t)a[1] == NSM_IOCTL_RAW
 			       ? (rc = answer_nsm(pid, a[2])) < 0 ? rc : 1
 			       : 0;
@@ -454,17 +590,17 @@ static int on_call(const struct seccomp_notif *n)
 	}
 }
 
-/* The security module's device is not there: what is opened in its place is this. */
-static bool give_nsm(const struct seccomp_notif *n)
+/* The device is not there: what is opened in its place is this. */
+static bool give_device(const struct seccomp_notif *n)
 {
 	struct seccomp_notif_addfd add = {
 		.id = n->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .newfd_flags = O_CLOEXEC};
 	char path[PATH_MAX];
 	int fd;
 
-	if (hardware != NITRO || n->data.nr != SYS_openat ||
+	if (hardware == TDX || n->data.nr != SYS_openat ||
 		!path_of((pid_t)n->pid, (int)n->data.args[0], n->data.args[1], path) ||
-		strcmp(path, NSM_PATH) != 0)
+		strcmp(path, hardware == SNP ? SEV_GUEST_PATH : NSM_PATH) != 0)
 		return false;
 	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	NEED(fd >= 0);
@@ -489,7 +625,7 @@ static void serve(void)
 		memset(&n, 0, sizeof(n));
 		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
 			continue;
-		if (give_nsm(&n))
+		if (give_device(&n))
 			continue;
 		rc = on_call(&n);
 		memset(&r, 0, sizeof(r));
