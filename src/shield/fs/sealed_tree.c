@@ -381,6 +381,36 @@ void sealed_tree_free(struct sealed_tree *t)
 	free(t);
 }
 
+/* --- copies --- */
+
+size_t sealed_tree_copy_size(const struct sealed_tree *t, size_t n)
+{
+	return sizeof(*t) + (size_t)t->count * sizeof(*t->entries) + n;
+}
+
+const struct sealed_tree *sealed_tree_copy(
+	const struct sealed_tree *t, const void *manifest, size_t n, void *mem)
+{
+	struct sealed_tree *copy = mem;
+	uint8_t *bytes;
+
+	*copy = *t;
+	copy->entries = (struct sealed_entry *)(copy + 1);
+	bytes = (uint8_t *)(copy->entries + t->count);
+	memcpy(bytes, manifest, n);
+	for (uint32_t i = 0; i < t->count; i++) {
+		struct sealed_entry *e = &copy->entries[i];
+
+		*e = t->entries[i];
+		e->name = (const char *)bytes + (e->name - (const char *)manifest);
+		if (e->type == SEALED_SYMLINK)
+			e->target = (const char *)bytes + (e->target - (const char *)manifest);
+		if (e->type == SEALED_FILE)
+			e->leaves = bytes + (e->leaves - (const uint8_t *)manifest);
+	}
+	return copy;
+}
+
 /* --- use --- */
 
 void sealed_tree_root(const struct sealed_tree *t, uint8_t ret[SHA256_LEN])

@@ -68,6 +68,12 @@ MUST_USE int sealed_tree_open(const void *manifest, size_t n, const struct seale
 	struct sealed_tree **ret, struct error *err);
 void sealed_tree_free(struct sealed_tree *t); /* NULL is fine */
 
+/* A copy of an open tree and of its manifest (n bytes, which it was opened on) in memory of the caller: sealed_tree_copy_size bytes, aligned for a pointer.
+ * It holds pointers into that memory, and is good for all who have it at this address. It is not freed. */
+size_t sealed_tree_copy_size(const struct sealed_tree *t, size_t n);
+const struct sealed_tree *sealed_tree_copy(
+	const struct sealed_tree *t, const void *manifest, size_t n, void *mem);
+
 void sealed_tree_root(const struct sealed_tree *t, uint8_t ret[SHA256_LEN]);
 void sealed_tree_signer(const struct sealed_tree *t, uint8_t ret[KEY_HASH_LEN]);
 uint32_t sealed_tree_count(const struct sealed_tree *t);

@@ -62,8 +62,7 @@ void vfs_free(struct vfs *f)
 	if (!f)
 		return;
 	for (uint32_t i = 0; i < f->mounts; i++)
-		if (f->volume[i])
-			volume_detach(f->volume[i]);
+		mounted_detach(&f->mount[i]);
 	free(f);
 }
 
@@ -94,30 +93,56 @@ static int check_path(const struct region *r, const char *path)
 	return 0;
 }
 
+/* May there be one more mount, at path? */
+static int check_mount(const struct vfs *f, const char *path)
+{
+	int e = check_path(f->r, path);
+
+	return e == 0 && f->mounts == VFS_MOUNTS ? -ENFILE : e;
+}
+
+/* What has been opened as the next mount is entered: its number. */
+static int enter(struct vfs *f, const char *path)
+{
+	struct rg_mount *m = &f->r->mount[f->mounts];
+
+	memcpy(m->path, path, strlen(path) + 1);
+	m->path_len = (uint32_t)strlen(path);
+	m->used = 1;
+	return (int)f->mounts++;
+}
+
 int vfs_mount(struct vfs *f, const struct vfs_mount *m, struct volume_open_report *report)
 {
-	struct region *r = f->r;
-	uint32_t n = f->mounts;
-	int e = check_path(r, m->path);
+	int e = check_mount(f, m->path);
 
-	if (e == 0 && n == VFS_MOUNTS)
-		e = -ENFILE;
 	if (e == 0)
-		e = volume_open(m->env, m->key, m->arena, m->arena_len, m->options, &f->volume[n], report);
-	if (e < 0)
-		return e;
-	memcpy(r->mount[n].path, m->path, strlen(m->path) + 1);
-	r->mount[n].path_len = (uint32_t)strlen(m->path);
-	r->mount[n].used = 1;
-	f->mounts++;
-	return (int)n;
+		e = volume_open(m->env, m->key, m->arena, m->arena_len, m->options,
+			&f->mount[f->mounts].volume, report);
+	return e < 0 ? e : enter(f, m->path);
 }
 
 int vfs_mount_attach(struct vfs *f, uint32_t n, const struct vfs_mount *m)
 {
-	if (n >= f->mounts || f->volume[n])
+	if (n >= f->mounts || mounted_is(&f->mount[n]))
 		return -EINVAL;
-	return volume_attach(m->env, m->key, m->arena, m->arena_len, &f->volume[n]);
+	return volume_attach(m->env, m->key, m->arena, m->arena_len, &f->mount[n].volume);
+}
+
+int vfs_mount_sealed(struct vfs *f, const char *path, const struct sealed_fs_env *env, void *mem)
+{
+	int e = check_mount(f, path);
+
+	if (e == 0)
+		e = sealed_fs_open(env, mem, &f->mount[f->mounts].tree);
+	return e < 0 ? e : enter(f, path);
+}
+
+int vfs_mount_sealed_attach(struct vfs *f, uint32_t n, const struct sealed_fs_env *env, void *mem)
+{
+	if (n >= f->mounts || mounted_is(&f->mount[n]))
+		return -EINVAL;
+	return sealed_fs_open(env, mem, &f->mount[n].tree);
 }
 
 uint32_t vfs_mount_count(const struct vfs *f)
@@ -132,7 +157,12 @@ const char *vfs_mount_path(const struct vfs *f, uint32_t n)
 
 struct volume *vfs_mount_volume(const struct vfs *f, uint32_t n)
 {
-	return f->volume[n];
+	return f->mount[n].volume;
+}
+
+bool vfs_mount_is_sealed(const struct vfs *f, uint32_t n)
+{
+	return f->mount[n].tree != NULL;
 }
 
 dev_t vfs_mount_dev(const struct vfs *f, uint32_t n)
@@ -187,5 +217,5 @@ int vfs_mount_find(const struct vfs *f, const char *path, const char **ret_rest)
 
 void vfs_statfs(const struct vfs *f, uint32_t mount, struct volume_statfs *ret)
 {
-	volume_statfs_get(volume_of(f, mount), ret);
+	mounted_statfs_get(mounted_of(f, mount), ret);
 }

@@ -1,5 +1,5 @@
 /*
- * vfs: encrypted volumes (volume.h) as the processes of one application see them: descriptors, paths, permissions, record locks, mappings.
+ * vfs: encrypted volumes (volume.h) and sealed trees (sealed_fs.h) as the processes of one application see them: descriptors, paths, permissions, record locks, mappings.
  *
  * No I/O, no system call, no thread: the surroundings are callbacks (struct vfs_env, and struct volume_env of each mount). What the processes
  * share lies in a region, one piece of memory mapped shared at the same address in all of them, and in the arena of each mount.
@@ -26,6 +26,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include "shield/fs/sealed_fs.h"
 #include "shield/fs/volume.h"
 
 #define VFS_MOUNTS 16
@@ -104,9 +105,15 @@ struct vfs_mount {
 MUST_USE int vfs_mount(struct vfs *f, const struct vfs_mount *m, struct volume_open_report *report);
 /* After exec: the process' own handle of mount number n. path and options of m are not looked at. */
 MUST_USE int vfs_mount_attach(struct vfs *f, uint32_t n, const struct vfs_mount *m);
+/* The same for a sealed tree that was laid out at mem (sealed_fs.h), which lies outside of the region. All that would change it is -EROFS. Also -EINVAL,
+ * -ENOMEM. */
+MUST_USE int vfs_mount_sealed(struct vfs *f, const char *path, const struct sealed_fs_env *env, void *mem);
+MUST_USE int vfs_mount_sealed_attach(struct vfs *f, uint32_t n, const struct sealed_fs_env *env, void *mem);
 uint32_t vfs_mount_count(const struct vfs *f);
 const char *vfs_mount_path(const struct vfs *f, uint32_t n);
-struct volume *vfs_mount_volume(const struct vfs *f, uint32_t n); /* for faults, version, stats */
+struct volume *vfs_mount_volume(
+	const struct vfs *f, uint32_t n); /* for faults, version, stats; NULL: a sealed tree */
+bool vfs_mount_is_sealed(const struct vfs *f, uint32_t n);
 dev_t vfs_mount_dev(const struct vfs *f, uint32_t n); /* st_dev of its files */
 /* The mount that absolute path (as it came: "//", "." and ".." are understood) begins in, and what of path is left within; longest mount path first.
  * -1: none. A ".." that climbs out again is vfs_walk's to find. */
@@ -327,6 +334,10 @@ MUST_USE int vfs_flock(const struct vfs_caller *c, int fd, int operation);
  * -ENFILE; -ENOSYS: env has no pages. */
 MUST_USE int vfs_map(const struct vfs_caller *c, int fd, int prot, int flags, struct vfs_node *ret_node,
 	uint64_t *ret_off);
+/* A regular file of a sealed tree: bytes off to off + n are verified, as far as the file goes. Its content, *ret_size bytes, lies in the content object
+ * from *ret_at on, page aligned, and stays there unchanged. -EIO: it is not what was sealed. -EINVAL: not of a sealed tree. */
+MUST_USE int vfs_sealed_content(
+	const struct vfs_caller *c, int fd, uint64_t off, uint64_t n, uint64_t *ret_at, uint64_t *ret_size);
 /* One more of those the process has (a mapping was split), or one less. The last of all writes changed pages back: what that
  * answered; if there was no room the pages stay, are what is read, and are tried again by vfs_sync and vfs_tick. */
 MUST_USE int vfs_map_again(const struct vfs_caller *c, const struct vfs_node *n);

@@ -31,7 +31,7 @@ int vfs_fstat(const struct vfs_caller *c, int fd, struct volume_attr *ret, uint3
 	if (n == 0)
 		return -EBADF;
 	file = rg_file(c->fs->r, n);
-	e = volume_getattr(volume_of(c->fs, file->mount), file->ino, ret);
+	e = mounted_getattr(mounted_of(c->fs, file->mount), file->ino, ret);
 	if (e == 0)
 		*ret_mount = file->mount;
 	pin_drop(c, cell);
@@ -70,7 +70,7 @@ int vfs_access(const struct vfs_caller *c, const struct vfs_place *p, int mode)
 	if (e < 0)
 		return e;
 	if ((mode & W_OK) && (S_ISREG(p->attr.mode) || S_ISDIR(p->attr.mode) || S_ISLNK(p->attr.mode)) &&
-		volume_is_read_only(volume_of(c->fs, p->dir.mount)))
+		mounted_is_read_only(mounted_of(c->fs, p->dir.mount)))
 		return -EROFS;
 	return may(c, &p->attr, (unsigned int)mode);
 }
@@ -84,7 +84,7 @@ long vfs_readlink(const struct vfs_caller *c, const struct vfs_place *p, char *r
 		return e;
 	if (n == 0 || !S_ISLNK(p->attr.mode))
 		return -EINVAL;
-	r = volume_readlink(volume_of(c->fs, p->dir.mount), p->attr.ino, ret, n);
+	r = mounted_readlink(mounted_of(c->fs, p->dir.mount), p->attr.ino, ret, n);
 	if (r == -ENOENT || r == -EINVAL)
 		return -ESTALE;
 	return r > (long)n ? (long)n : r;
@@ -106,6 +106,8 @@ int vfs_truncate(const struct vfs_caller *c, const struct vfs_place *p, int64_t 
 		return -EISDIR;
 	if (!S_ISREG(p->attr.mode))
 		return -EINVAL;
+	if (mounted_is_read_only(mounted_of(c->fs, n.mount)))
+		return -EROFS;
 	e = may(c, &p->attr, MAY_WRITE);
 	if (e == 0)
 		e = hold_node(c, &n, S_IFREG, &cell, &vnode);
@@ -128,14 +130,14 @@ static int change(
 	const struct vfs_caller *c, const struct vfs_place *p, const struct change *ch, decide_fn decide)
 {
 	struct vfs_node n = vfs_place_node(p);
-	struct volume *v = volume_of(c->fs, n.mount);
+	const struct mounted *v = mounted_of(c->fs, n.mount);
 	struct volume_attr a;
 	struct rg_vnode *vn;
 	struct rg_cell *cell;
 	uint32_t vnode;
 	int e = check_found(p);
 
-	if (e == 0 && volume_is_read_only(v))
+	if (e == 0 && mounted_is_read_only(v))
 		e = -EROFS;
 	if (e == 0)
 		e = hold_node(c, &n, p->attr.mode & S_IFMT, &cell, &vnode);
@@ -143,11 +145,11 @@ static int change(
 		return e;
 	vn = rg_vnode(c->fs->r, vnode);
 	rg_lock(c->fs, &vn->lock);
-	e = volume_getattr(v, n.ino, &a);
+	e = mounted_getattr(v, n.ino, &a);
 	if (e == 0)
 		e = decide(c, ch, &a);
 	if (e > 0)
-		e = volume_setattr(v, n.ino, (unsigned int)e, &a);
+		e = mounted_setattr(v, n.ino, (unsigned int)e, &a);
 	atomic_store_explicit(&vn->privileged, 1, memory_order_relaxed);
 	atomic_store_explicit(&vn->atime_due, 1, memory_order_relaxed);
 	rg_unlock(c->fs, &vn->lock);

@@ -93,7 +93,7 @@ int vfs_fd_set_flags(const struct vfs_caller *c, int fd, uint32_t flags)
 	if (old & O_PATH)
 		e = -EBADF;
 	if (e == 0 && (flags & O_NOATIME & ~old)) {
-		e = volume_getattr(volume_of(c->fs, file->mount), file->ino, &a);
+		e = mounted_getattr(mounted_of(c->fs, file->mount), file->ino, &a);
 		if (e == 0 && !is_owner(c, &a))
 			e = -EPERM;
 	}
@@ -115,7 +115,7 @@ int vfs_fd_place(const struct vfs_caller *c, int fd, struct vfs_place *p)
 	if (n == 0)
 		return -EBADF;
 	file = rg_file(c->fs->r, n);
-	e = volume_getattr(volume_of(c->fs, file->mount), file->ino, &a);
+	e = mounted_getattr(mounted_of(c->fs, file->mount), file->ino, &a);
 	if (e == 0) {
 		p->attr = a;
 		p->dir = (struct vfs_node){.mount = file->mount, .ino = a.ino, .gen = a.gen};

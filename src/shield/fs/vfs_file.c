@@ -28,24 +28,24 @@ int sync_inode(const struct vfs_caller *c, uint32_t vnode, bool data_only)
 		e = map_write_back(f, vnode, 0, UINT64_MAX);
 		rg_unlock(f, &vn->lock);
 	}
-	return e < 0 ? e : volume_fsync(volume_of(f, vn->mount), vn->ino, data_only);
+	return e < 0 ? e : mounted_fsync(mounted_of(f, vn->mount), vn->ino, data_only);
 }
 
 int resize(const struct vfs_caller *c, uint32_t vnode, int64_t size)
 {
 	struct vfs *f = c->fs;
 	struct rg_vnode *vn = rg_vnode(f->r, vnode);
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	struct volume_attr a;
 	uint32_t map;
 	int e;
 
 	rg_lock(f, &vn->lock);
-	e = volume_getattr(v, vn->ino, &a);
+	e = mounted_getattr(v, vn->ino, &a);
 	if (e == 0 && c->file_size_limit && (uint64_t)size > c->file_size_limit && (uint64_t)size > a.size)
 		e = -EFBIG;
 	if (e == 0)
-		e = volume_truncate(v, vn->ino, (uint64_t)size);
+		e = mounted_truncate(v, vn->ino, (uint64_t)size);
 	map = atomic_load(&vn->map);
 	if (e == 0 && map)
 		e = map_cut(f, map, a.size < (uint64_t)size ? a.size : (uint64_t)size);
@@ -82,7 +82,7 @@ static int64_t seek_data(const struct vfs_caller *c, const struct rg_file *file,
 {
 	struct vfs *f = c->fs;
 	struct rg_vnode *vn = rg_vnode(f->r, file->vnode);
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	uint64_t at = 0;
 	int e = 0;
 
@@ -96,8 +96,8 @@ static int64_t seek_data(const struct vfs_caller *c, const struct rg_file *file,
 		rg_unlock(f, &vn->lock);
 	}
 	if (e == 0)
-		e = whence == SEEK_DATA ? volume_seek_data(v, vn->ino, (uint64_t)off, &at)
-					: volume_seek_hole(v, vn->ino, (uint64_t)off, &at);
+		e = whence == SEEK_DATA ? mounted_seek_data(v, vn->ino, (uint64_t)off, &at)
+					: mounted_seek_hole(v, vn->ino, (uint64_t)off, &at);
 	return e < 0 ? e : (int64_t)at;
 }
 
@@ -119,7 +119,7 @@ static int64_t seek_target(const struct vfs_caller *c, struct rg_file *file, int
 	case SEEK_END:
 		if (S_ISDIR(file->type))
 			return -EINVAL;
-		e = volume_getattr(volume_of(c->fs, file->mount), file->ino, &a);
+		e = mounted_getattr(mounted_of(c->fs, file->mount), file->ino, &a);
 		if (e < 0)
 			return e;
 		if (__builtin_add_overflow((int64_t)a.size, off, &to))
@@ -169,7 +169,7 @@ static size_t put_dent(uint8_t *p, size_t n, const struct volume_dirent *e)
 	return len;
 }
 
-static long list(struct volume *v, struct rg_file *file, uint8_t *p, size_t n)
+static long list(const struct mounted *v, struct rg_file *file, uint8_t *p, size_t n)
 {
 	struct volume_dirent e[DENTS];
 	uint64_t cookie = atomic_load_explicit(&file->offset, memory_order_relaxed);
@@ -177,7 +177,7 @@ static long list(struct volume *v, struct rg_file *file, uint8_t *p, size_t n)
 	long got;
 
 	for (;;) {
-		got = volume_readdir(v, file->ino, cookie, e, DENTS);
+		got = mounted_readdir(v, file->ino, cookie, e, DENTS);
 		if (got <= 0)
 			break;
 		for (long i = 0; i < got; i++) {
@@ -203,16 +203,16 @@ long vfs_getdents64(const struct vfs_caller *c, int fd, void *p, size_t n)
 	struct rg_cell *cell;
 	struct volume_attr a;
 	struct rg_file *file;
-	struct volume *v;
+	const struct mounted *v;
 	long r = pin_open(c, fd, &cell, &file);
 
 	if (r < 0)
 		return r;
-	v = volume_of(c->fs, file->mount);
+	v = mounted_of(c->fs, file->mount);
 	if (!S_ISDIR(file->type))
 		r = -ENOTDIR;
 	if (r == 0)
-		r = volume_getattr(v, file->ino, &a);
+		r = mounted_getattr(v, file->ino, &a);
 	if (r == 0 && a.nlink == 0)
 		r = -ENOENT;
 	if (r == 0) {
@@ -248,10 +248,10 @@ static int allocate(
 {
 	struct vfs *f = c->fs;
 	struct rg_vnode *vn = rg_vnode(f->r, file->vnode);
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	uint32_t map = atomic_load(&vn->map);
 	struct volume_attr a;
-	int e = volume_getattr(v, vn->ino, &a);
+	int e = mounted_getattr(v, vn->ino, &a);
 
 	if (e == 0 && !(how & VOLUME_FALLOC_KEEP_SIZE) && c->file_size_limit &&
 		off + n > c->file_size_limit && off + n > a.size)
@@ -259,7 +259,7 @@ static int allocate(
 	if (e == 0 && map)
 		e = map_write_back(f, file->vnode, 0, UINT64_MAX);
 	if (e == 0)
-		e = volume_fallocate(v, vn->ino, off, n, how);
+		e = mounted_fallocate(v, vn->ino, off, n, how);
 	if (e == 0 && map && (how & (VOLUME_FALLOC_PUNCH_HOLE | VOLUME_FALLOC_ZERO_RANGE)))
 		e = map_zero(f, map, off, n);
 	return e < 0 ? e : drop_privileges(c, file->vnode);
@@ -329,7 +329,7 @@ int vfs_sync(const struct vfs_caller *c, int fd)
 	}
 	e = map_sync_all(c);
 	for (; from < to; from++) {
-		int x = volume_is_read_only(volume_of(f, from)) ? 0 : volume_commit(volume_of(f, from));
+		int x = mounted_is_read_only(mounted_of(f, from)) ? 0 : mounted_commit(mounted_of(f, from));
 
 		if (e == 0)
 			e = x;

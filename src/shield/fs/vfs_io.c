@@ -7,7 +7,7 @@
 /* Extent and sequence are looked at before and after, for the mapping may end while its pages are read. */
 static long content_read(struct vfs *f, struct rg_vnode *vn, uint64_t off, void *p, size_t n)
 {
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	struct volume_attr a;
 	uint32_t map, seq;
 	long r;
@@ -16,8 +16,8 @@ static long content_read(struct vfs *f, struct rg_vnode *vn, uint64_t off, void 
 		seq = atomic_load_explicit(&vn->map_seq, memory_order_acquire);
 		map = atomic_load_explicit(&vn->map, memory_order_acquire);
 		if (map == 0)
-			return volume_read(v, vn->ino, off, p, n);
-		r = volume_getattr(v, vn->ino, &a);
+			return mounted_read(v, vn->ino, off, p, n);
+		r = mounted_getattr(v, vn->ino, &a);
 		if (r == 0)
 			r = map_read(f, map, a.size, off, p, n);
 	} while (atomic_load_explicit(&vn->map_seq, memory_order_acquire) != seq);
@@ -28,9 +28,9 @@ static long content_read(struct vfs *f, struct rg_vnode *vn, uint64_t off, void 
 static long mapped_write(
 	struct vfs *f, struct rg_vnode *vn, uint32_t map, uint64_t *off, const void *p, size_t n, bool append)
 {
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	struct volume_attr a;
-	int e = volume_getattr(v, vn->ino, &a);
+	int e = mounted_getattr(v, vn->ino, &a);
 
 	if (e < 0)
 		return e;
@@ -41,7 +41,7 @@ static long mapped_write(
 	if (n > VOLUME_FILE_MAX - *off)
 		n = VOLUME_FILE_MAX - *off;
 	if (*off + n > a.size)
-		e = volume_truncate(v, vn->ino, *off + n);
+		e = mounted_truncate(v, vn->ino, *off + n);
 	if (e == 0 && *off + n > a.size)
 		e = map_cut(f, map, a.size);
 	atomic_store(&vn->map_dirty, 1);
@@ -49,27 +49,27 @@ static long mapped_write(
 		e = f->env.pages_write(f->env.ctx, ((uint64_t)map << RG_EXTENT_SHIFT) + *off, p, n);
 	a.mtime = f->env.clock(f->env.ctx);
 	if (e == 0)
-		e = volume_setattr(v, vn->ino, VOLUME_SET_MTIME, &a);
+		e = mounted_setattr(v, vn->ino, VOLUME_SET_MTIME, &a);
 	return e < 0 ? e : (long)n;
 }
 
 void touch_atime(const struct vfs_caller *c, struct rg_vnode *vn, uint32_t flags)
 {
-	struct volume *v = volume_of(c->fs, vn->mount);
+	const struct mounted *v = mounted_of(c->fs, vn->mount);
 	struct volume_attr a;
 	int64_t now;
 
 	if (!atomic_load_explicit(&vn->atime_due, memory_order_relaxed) || (flags & O_NOATIME) ||
-		volume_is_read_only(v))
+		mounted_is_read_only(v))
 		return;
 	atomic_store_explicit(&vn->atime_due, 0, memory_order_relaxed);
 	now = c->fs->env.clock(c->fs->env.ctx);
-	if (volume_getattr(v, vn->ino, &a) < 0 ||
+	if (mounted_getattr(v, vn->ino, &a) < 0 ||
 		(a.atime > a.mtime && a.atime > a.ctime && now - a.atime < DAY))
 		return;
 	a.atime = now;
 	/* a volume that is full or broken still can be read */
-	if (volume_setattr(v, vn->ino, VOLUME_SET_ATIME_ONLY, &a) < 0)
+	if (mounted_setattr(v, vn->ino, VOLUME_SET_ATIME_ONLY, &a) < 0)
 		return;
 }
 
@@ -77,18 +77,18 @@ int drop_privileges(const struct vfs_caller *c, uint32_t vnode)
 {
 	static const char capability[] = "security.capability";
 	struct rg_vnode *vn = rg_vnode(c->fs->r, vnode);
-	struct volume *v = volume_of(c->fs, vn->mount);
+	const struct mounted *v = mounted_of(c->fs, vn->mount);
 	struct volume_attr a;
 	uint32_t take = 0;
 	long r;
 
 	if (!atomic_load_explicit(&vn->privileged, memory_order_relaxed))
 		return 0;
-	r = volume_getattr(v, vn->ino, &a);
+	r = mounted_getattr(v, vn->ino, &a);
 	if (r == 0)
-		r = volume_xattr_get(v, vn->ino, capability, sizeof(capability) - 1, NULL, 0);
+		r = mounted_xattr_get(v, vn->ino, capability, sizeof(capability) - 1, NULL, 0);
 	if (r >= 0)
-		r = volume_xattr_remove(v, vn->ino, capability, sizeof(capability) - 1);
+		r = mounted_xattr_remove(v, vn->ino, capability, sizeof(capability) - 1);
 	if (r < 0 && r != -ENODATA)
 		return (int)r;
 	take = a.mode & S_ISUID;
@@ -97,7 +97,7 @@ int drop_privileges(const struct vfs_caller *c, uint32_t vnode)
 	if (take && capable(c, VFS_CAP_FSETID))
 		return 0;
 	a.mode &= ~take;
-	r = take ? volume_setattr(v, vn->ino, VOLUME_SET_MODE, &a) : 0;
+	r = take ? mounted_setattr(v, vn->ino, VOLUME_SET_MODE, &a) : 0;
 	if (r == 0)
 		atomic_store_explicit(&vn->privileged, 0, memory_order_relaxed);
 	return (int)r;
@@ -127,7 +127,7 @@ static int write_limits(struct vfs_io *io, uint64_t n)
 	if (limit == 0 || limit > VOLUME_FILE_MAX)
 		limit = VOLUME_FILE_MAX;
 	if (io->flags & VFS_APPENDING) {
-		e = volume_getattr(volume_of(io->c->fs, vn->mount), vn->ino, &a);
+		e = mounted_getattr(mounted_of(io->c->fs, vn->mount), vn->ino, &a);
 		if (e < 0)
 			return e;
 		io->off = a.size;
@@ -222,8 +222,8 @@ long vfs_io_write(struct vfs_io *io, const void *p, size_t n)
 	if (map)
 		r = mapped_write(f, vn, map, &off, p, n, append);
 	else
-		r = volume_write(
-			volume_of(f, vn->mount), vn->ino, off, p, n, append ? VOLUME_APPEND : 0, &off);
+		r = mounted_write(
+			mounted_of(f, vn->mount), vn->ino, off, p, n, append ? VOLUME_APPEND : 0, &off);
 	if (r < 0)
 		return r;
 	io->moved = true;

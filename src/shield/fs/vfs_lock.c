@@ -323,7 +323,7 @@ static int range(const struct vfs_caller *c, const struct rg_file *file, const s
 		base = (int64_t)atomic_load(&file->offset);
 		break;
 	case SEEK_END:
-		e = volume_getattr(volume_of(c->fs, file->mount), file->ino, &a);
+		e = mounted_getattr(mounted_of(c->fs, file->mount), file->ino, &a);
 		if (e < 0)
 			return e;
 		base = (int64_t)a.size;

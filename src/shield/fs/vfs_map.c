@@ -60,8 +60,8 @@ int map_cut(struct vfs *f, uint32_t map, uint64_t size)
 }
 
 /* What differs in a chunk of n bytes at off goes to the volume, in runs of pages. */
-static int write_changed(
-	struct volume *v, uint64_t ino, uint64_t off, const uint8_t *pages, const uint8_t *old, size_t n)
+static int write_changed(const struct mounted *v, uint64_t ino, uint64_t off, const uint8_t *pages,
+	const uint8_t *old, size_t n)
 {
 	size_t at = 0;
 
@@ -76,7 +76,7 @@ static int write_changed(
 		if (from >= n)
 			break;
 		take = (at < n ? at : n) - from;
-		r = volume_write(v, ino, off + from, pages + from, take, 0, NULL);
+		r = mounted_write(v, ino, off + from, pages + from, take, 0, NULL);
 		if (r != (long)take)
 			return r < 0 ? (int)r : -ENOSPC;
 	}
@@ -87,7 +87,7 @@ static int write_changed(
 static int write_back_range(struct vfs *f, uint32_t vnode, uint64_t off, uint64_t end, uint8_t *buf)
 {
 	struct rg_vnode *vn = rg_vnode(f->r, vnode);
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	int e = 0;
 
 	while (off < end && e == 0) {
@@ -97,7 +97,7 @@ static int write_back_range(struct vfs *f, uint32_t vnode, uint64_t off, uint64_
 		e = f->env.pages_read(f->env.ctx, extent(vnode) + off, buf, n);
 		if (e < 0)
 			break;
-		got = volume_read(v, vn->ino, off, buf + CHUNK, n);
+		got = mounted_read(v, vn->ino, off, buf + CHUNK, n);
 		if (got < 0)
 			return (int)got;
 		if ((size_t)got < n)
@@ -117,7 +117,7 @@ int map_write_back(struct vfs *f, uint32_t vnode, uint64_t off, uint64_t end)
 
 	if (atomic_load(&vn->map) == 0 || !atomic_load(&vn->map_dirty))
 		return 0;
-	e = volume_getattr(volume_of(f, vn->mount), vn->ino, &a);
+	e = mounted_getattr(mounted_of(f, vn->mount), vn->ino, &a);
 	if (e < 0)
 		return e;
 	end = end < a.size ? end : a.size;
@@ -151,7 +151,7 @@ int map_write_back(struct vfs *f, uint32_t vnode, uint64_t off, uint64_t end)
 static int fill(struct vfs *f, uint32_t vnode)
 {
 	struct rg_vnode *vn = rg_vnode(f->r, vnode);
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	uint64_t off = 0, hole = 0;
 	uint8_t *buf;
 	int e = f->env.pages_drop(f->env.ctx, extent(vnode), (uint64_t)1 << RG_EXTENT_SHIFT);
@@ -165,13 +165,13 @@ static int fill(struct vfs *f, uint32_t vnode)
 		long n;
 
 		if (off >= hole) {
-			e = volume_seek_data(v, vn->ino, off, &off);
+			e = mounted_seek_data(v, vn->ino, off, &off);
 			if (e == 0)
-				e = volume_seek_hole(v, vn->ino, off, &hole);
+				e = mounted_seek_hole(v, vn->ino, off, &hole);
 			if (e < 0)
 				break;
 		}
-		n = volume_read(v, vn->ino, off, buf, hole - off < CHUNK ? (size_t)(hole - off) : CHUNK);
+		n = mounted_read(v, vn->ino, off, buf, hole - off < CHUNK ? (size_t)(hole - off) : CHUNK);
 		if (n <= 0) {
 			e = n < 0 ? (int)n : -ENXIO;
 			break;
@@ -357,10 +357,10 @@ static bool detach(struct region *r, uint32_t vnode)
 /* Pages that could not be written back stay until they can, unless the file has no name to find it by. */
 static bool worth_keeping(struct vfs *f, const struct rg_vnode *vn)
 {
-	struct volume *v = volume_of(f, vn->mount);
+	const struct mounted *v = mounted_of(f, vn->mount);
 	struct volume_attr a;
 
-	return !volume_is_read_only(v) && volume_getattr(v, vn->ino, &a) == 0 && a.nlink > 0;
+	return !mounted_is_read_only(v) && mounted_getattr(v, vn->ino, &a) == 0 && a.nlink > 0;
 }
 
 static int drop_pages(struct vfs *f, uint32_t vnode)
@@ -434,7 +434,7 @@ int vfs_map_sync(const struct vfs_caller *c, const struct vfs_node *n, uint64_t 
 	e = map_write_back(c->fs, vnode, off, len > UINT64_MAX - off ? UINT64_MAX : off + len);
 	rg_unlock(c->fs, &vn->lock);
 	if (e == 0 && sync)
-		e = volume_fsync(volume_of(c->fs, vn->mount), vn->ino, true);
+		e = mounted_fsync(mounted_of(c->fs, vn->mount), vn->ino, true);
 	hold_drop(c, cell);
 	return e;
 }
@@ -483,5 +483,28 @@ int map_sync_all(const struct vfs_caller *c)
 		if (e == 0)
 			e = x;
 	}
+	return e;
+}
+
+int vfs_sealed_content(
+	const struct vfs_caller *c, int fd, uint64_t off, uint64_t n, uint64_t *ret_at, uint64_t *ret_size)
+{
+	struct rg_cell *cell;
+	uint32_t number = pin_fd(c, fd, &cell);
+	const struct mounted *m;
+	const struct rg_file *file;
+	struct volume_attr a;
+	int e;
+
+	if (number == 0)
+		return -EBADF;
+	file = rg_file(c->fs->r, number);
+	m = mounted_of(c->fs, file->mount);
+	e = m->tree && S_ISREG(file->type) ? mounted_getattr(m, file->ino, &a) : -EINVAL;
+	if (e == 0)
+		e = sealed_fs_verify(m->tree, file->ino, off, n, ret_at);
+	if (e == 0)
+		*ret_size = a.size;
+	pin_drop(c, cell);
 	return e;
 }

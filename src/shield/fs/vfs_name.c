@@ -3,9 +3,9 @@
 #include <linux/fs.h>
 #include "shield/fs/vfs_region.h"
 
-static struct volume *volume_at(const struct vfs_caller *c, const struct vfs_place *p)
+static const struct mounted *volume_at(const struct vfs_caller *c, const struct vfs_place *p)
 {
-	return volume_of(c->fs, p->dir.mount);
+	return mounted_of(c->fs, p->dir.mount);
 }
 
 /* A name that something new may get; dir: a slash behind it is fine. */
@@ -26,7 +26,7 @@ static int make(const struct vfs_caller *c, const struct vfs_place *p, struct vo
 	if ((S_ISCHR(what->mode) || S_ISBLK(what->mode)) && !capable(c, VFS_CAP_MKNOD))
 		return -EPERM;
 	owner_of_new(c, &dir, what->mode, what);
-	return volume_make(volume_at(c, p), p->dir.ino, p->name, p->name_len, what, 0, &a);
+	return mounted_make(volume_at(c, p), p->dir.ino, p->name, p->name_len, what, 0, &a);
 }
 
 int vfs_mkdir(const struct vfs_caller *c, const struct vfs_place *p, uint32_t mode)
@@ -109,7 +109,7 @@ int vfs_unlink(const struct vfs_caller *c, const struct vfs_place *p)
 	if (p->must_dir)
 		return S_ISDIR(p->attr.mode) ? -EISDIR : -ENOTDIR;
 	e = check_removal(c, p, false);
-	return e < 0 ? e : volume_unlink(volume_at(c, p), p->dir.ino, p->name, p->name_len);
+	return e < 0 ? e : mounted_unlink(volume_at(c, p), p->dir.ino, p->name, p->name_len);
 }
 
 int vfs_rmdir(const struct vfs_caller *c, const struct vfs_place *p)
@@ -125,7 +125,7 @@ int vfs_rmdir(const struct vfs_caller *c, const struct vfs_place *p)
 	if (!p->found)
 		return -ENOENT;
 	e = check_removal(c, p, true);
-	return e < 0 ? e : volume_rmdir(volume_at(c, p), p->dir.ino, p->name, p->name_len);
+	return e < 0 ? e : mounted_rmdir(volume_at(c, p), p->dir.ino, p->name, p->name_len);
 }
 
 int vfs_link(const struct vfs_caller *c, const struct vfs_place *from, const struct vfs_place *to)
@@ -155,7 +155,7 @@ int vfs_link(const struct vfs_caller *c, const struct vfs_place *from, const str
 		return e;
 	e = rg_vnode(c->fs->r, vnode)->never_linked
 		    ? -ENOENT
-		    : volume_link(volume_at(c, to), n.ino, to->dir.ino, to->name, to->name_len);
+		    : mounted_link(volume_at(c, to), n.ino, to->dir.ino, to->name, to->name_len);
 	hold_drop(c, cell);
 	return e;
 }
@@ -226,6 +226,6 @@ int vfs_rename(const struct vfs_caller *c, const struct vfs_place *from, const s
 		return e;
 	how |= flags & RENAME_NOREPLACE ? VOLUME_RENAME_NOREPLACE : 0;
 	how |= flags & RENAME_EXCHANGE ? VOLUME_RENAME_EXCHANGE : 0;
-	return volume_rename(volume_at(c, from), from->dir.ino, from->name, from->name_len, to->dir.ino,
+	return mounted_rename(volume_at(c, from), from->dir.ino, from->name, from->name_len, to->dir.ino,
 		to->name, to->name_len, how);
 }

@@ -50,7 +50,7 @@ static int check_access(const struct opening *o)
 	if (o->flags & O_TRUNC)
 		want |= MAY_WRITE;
 	if ((want & MAY_WRITE) && S_ISREG(o->attr.mode) &&
-		volume_is_read_only(volume_of(o->c->fs, o->p->dir.mount)))
+		mounted_is_read_only(mounted_of(o->c->fs, o->p->dir.mount)))
 		return -EROFS;
 	e = may(o->c, &o->attr, want);
 	if (e < 0)
@@ -59,7 +59,9 @@ static int check_access(const struct opening *o)
 		return -EPERM;
 	if (S_ISSOCK(o->attr.mode))
 		return -ENXIO;
-	return S_ISFIFO(o->attr.mode) ? -EOPNOTSUPP : 0;
+	if (S_ISFIFO(o->attr.mode))
+		return -EOPNOTSUPP;
+	return S_ISREG(o->attr.mode) ? mounted_opened(mounted_of(o->c->fs, o->p->dir.mount), o->attr.ino) : 0;
 }
 
 static int create(struct opening *o)
@@ -72,8 +74,8 @@ static int create(struct opening *o)
 	if (e < 0)
 		return e;
 	owner_of_new(o->c, &dir, S_IFREG | (o->mode & 07777 & ~o->c->umask), &what);
-	e = volume_make(
-		volume_of(o->c->fs, p->dir.mount), p->dir.ino, p->name, p->name_len, &what, 0, &o->attr);
+	e = mounted_make(
+		mounted_of(o->c->fs, p->dir.mount), p->dir.ino, p->name, p->name_len, &what, 0, &o->attr);
 	o->created = e == 0;
 	if (e == -EEXIST && !(o->flags & O_EXCL))
 		return -ESTALE;

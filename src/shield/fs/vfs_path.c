@@ -7,7 +7,7 @@
 #define DEPTH_MAX 2048 /* a path has no more components */
 
 /* The name of ino in directory dir. */
-static int find_name(struct volume *v, uint64_t dir, uint64_t ino, char name[VOLUME_NAME_MAX + 1])
+static int find_name(const struct mounted *v, uint64_t dir, uint64_t ino, char name[VOLUME_NAME_MAX + 1])
 {
 	struct volume_dirent *e = malloc(ENTRIES * sizeof(*e));
 	uint64_t cookie = 0;
@@ -15,7 +15,7 @@ static int find_name(struct volume *v, uint64_t dir, uint64_t ino, char name[VOL
 	bool found = false;
 
 	while (n > 0 && !found) {
-		n = volume_readdir(v, dir, cookie, e, ENTRIES);
+		n = mounted_readdir(v, dir, cookie, e, ENTRIES);
 		for (long i = 0; i < n && !found; i++) {
 			cookie = e[i].cookie;
 			if (e[i].ino != ino || strcmp(e[i].name, ".") == 0 || strcmp(e[i].name, "..") == 0)
@@ -43,13 +43,13 @@ static int prepend(char *p, size_t *at, const char *s)
 /* The path of dir to the end of the n bytes at p, before *at. */
 static int build(const struct vfs_caller *c, const struct vfs_node *dir, char *p, size_t *at)
 {
-	struct volume *v = volume_of(c->fs, dir->mount);
+	const struct mounted *v = mounted_of(c->fs, dir->mount);
 	uint64_t ino = dir->ino, parent;
 	char name[VOLUME_NAME_MAX + 1];
 	int e = 0;
 
 	for (unsigned int depth = 0; ino != VOLUME_ROOT && e == 0; depth++) {
-		e = volume_parent(v, ino, &parent);
+		e = mounted_parent(v, ino, &parent);
 		if (e == 0)
 			e = find_name(v, parent, ino, name);
 		if (e == 0)
@@ -74,7 +74,7 @@ long vfs_dir_path(const struct vfs_caller *c, const struct vfs_node *dir, char *
 {
 	struct volume_attr a;
 	size_t at = n;
-	int e = volume_getattr(volume_of(c->fs, dir->mount), dir->ino, &a);
+	int e = mounted_getattr(mounted_of(c->fs, dir->mount), dir->ino, &a);
 
 	if (e == 0 && ((dir->gen && a.gen != dir->gen) || a.nlink == 0))
 		e = -ENOENT;
@@ -92,7 +92,7 @@ long vfs_dir_path(const struct vfs_caller *c, const struct vfs_node *dir, char *
 /* Of something that was opened by a name in a directory: if that name is no longer it, the one that is; if there is none, as the kernel says it. */
 static long file_path(const struct vfs_caller *c, const struct rg_file *file, char *ret, size_t n)
 {
-	struct volume *v = volume_of(c->fs, file->mount);
+	const struct mounted *v = mounted_of(c->fs, file->mount);
 	struct vfs_node dir = {.mount = file->mount, .ino = file->dir};
 	char name[VOLUME_NAME_MAX + 1];
 	struct volume_attr a;
@@ -101,7 +101,7 @@ static long file_path(const struct vfs_caller *c, const struct rg_file *file, ch
 
 	memcpy(name, file->name, sizeof(name));
 	ret[--at] = 0;
-	e = volume_lookup(v, file->dir, file->name, file->name_len, 0, &a);
+	e = mounted_lookup(v, file->dir, file->name, file->name_len, 0, &a);
 	if (e < 0 || a.ino != file->ino) {
 		e = find_name(v, file->dir, file->ino, name);
 		if (e < 0) {

@@ -42,12 +42,14 @@ int may(const struct vfs_caller *c, const struct volume_attr *a, unsigned int wa
 
 int may_change_dir(const struct vfs_caller *c, const struct vfs_node *dir, struct volume_attr *ret)
 {
-	int e = volume_getattr(volume_of(c->fs, dir->mount), dir->ino, ret);
+	int e = mounted_getattr(mounted_of(c->fs, dir->mount), dir->ino, ret);
 
 	if (e < 0)
 		return e;
 	if ((dir->gen && ret->gen != dir->gen) || ret->nlink == 0)
 		return -ENOENT;
+	if (mounted_is_read_only(mounted_of(c->fs, dir->mount)))
+		return -EROFS;
 	return may(c, ret, MAY_WRITE | MAY_EXEC);
 }
 

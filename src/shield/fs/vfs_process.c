@@ -141,7 +141,7 @@ int vfs_fork_child(struct vfs_caller *c, uint32_t slot, uint32_t pid)
 		return e;
 	if (!same_memory)
 		for (uint32_t i = 0; i < c->fs->mounts; i++)
-			volume_forked(c->fs->volume[i]);
+			mounted_forked(&c->fs->mount[i]);
 	c->slot = slot;
 	c->pid = pid;
 	return 0;
@@ -311,7 +311,7 @@ int vfs_reap(const struct vfs_caller *c)
 	sweep_files(c->fs);
 	/* files without a name that only the dead held, or were about to free */
 	for (uint32_t i = 0; i < c->fs->mounts; i++)
-		if (volume_reap(volume_of(c->fs, i), 0) < 0)
+		if (mounted_reap(mounted_of(c->fs, i), 0) < 0)
 			break;
 	return n;
 }
@@ -350,9 +350,8 @@ static int close_volumes(struct vfs *f)
 	int r = 0;
 
 	for (uint32_t i = 0; i < f->mounts; i++) {
-		int e = f->volume[i] ? volume_close(f->volume[i]) : 0;
+		int e = mounted_close(&f->mount[i]);
 
-		f->volume[i] = NULL;
 		if (r == 0)
 			r = e;
 	}
@@ -424,7 +423,7 @@ int vfs_tick(const struct vfs_caller *c, int64_t max_age)
 	if (due(&r->maps_at, t, MAPS_EVERY))
 		e = map_sync_all(c);
 	for (uint32_t i = 0; i < f->mounts; i++) {
-		int x = volume_tick(f->volume[i], max_age);
+		int x = mounted_tick(&f->mount[i], max_age);
 
 		if (e == 0)
 			e = x;

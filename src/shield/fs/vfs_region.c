@@ -47,16 +47,16 @@ static void undo(struct region *r)
 static void reconcile(struct vfs *f)
 {
 	struct region *r = f->r;
-	struct volume *v = f->volume[r->pending_mount];
+	const struct mounted *v = &f->mount[r->pending_mount];
 	uint32_t have = 0, want;
 
 	if (r->pending_ino == 0)
 		r->pending_ino = r->pending_attr.ino;
-	if (r->pending_ino == 0 || !v || volume_holds(v, r->pending_ino, &have) < 0)
+	if (r->pending_ino == 0 || !mounted_is(v) || mounted_holds(v, r->pending_ino, &have) < 0)
 		return;
 	want = vnode_find(r, r->pending_mount, r->pending_ino) != 0;
 	/* what is not needed any more then is freed with what the dead process had */
-	if (have > want && volume_release_only(v, r->pending_ino, have - want) > 0)
+	if (have > want && mounted_release_only(v, r->pending_ino, have - want) > 0)
 		atomic_store(&r->reap_at, 0);
 }
 
@@ -194,7 +194,7 @@ int vnode_get(struct vfs *f, const struct vfs_node *n, uint32_t type, uint32_t *
 		return 0;
 	}
 	pend(r, n->mount, n->ino);
-	e = volume_hold(volume_of(f, n->mount), n->ino, n->gen);
+	e = mounted_hold(mounted_of(f, n->mount), n->ino, n->gen);
 	if (e < 0)
 		return e;
 	v = enter_vnode(r, n, type);
@@ -213,7 +213,7 @@ int unnamed_vnode(struct vfs *f, uint32_t mount, const struct volume_new *what, 
 
 	pend(r, mount, 0);
 	/* the number is there before the engine's step is done, and read by who finds it undone */
-	e = volume_make_unnamed(volume_of(f, mount), what, &r->pending_attr);
+	e = mounted_make_unnamed(mounted_of(f, mount), what, &r->pending_attr);
 	if (e < 0) {
 		r->pending_attr.ino = 0;
 		return e;
@@ -246,14 +246,14 @@ uint64_t vnode_put(struct vfs *f, uint32_t v, uint32_t *ret_mount)
 	rg_give(r, &r->vnodes, v, &vn->next);
 	pend(r, *ret_mount, ino);
 	rg_commit(r);
-	e = volume_release_only(volume_of(f, *ret_mount), ino, 1);
+	e = mounted_release_only(mounted_of(f, *ret_mount), ino, 1);
 	return e > 0 ? ino : 0;
 }
 
 void reap_inode(struct vfs *f, uint32_t mount, uint64_t ino)
 {
 	/* what fails here is tried again with the next dead process, and at the next open of the volume */
-	if (ino && volume_reap(volume_of(f, mount), ino) < 0)
+	if (ino && mounted_reap(mounted_of(f, mount), ino) < 0)
 		return;
 }
 

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
+#include "shield/fs/mounted.h"
 #include "shield/fs/vfs.h"
 
 #define RG_MAGIC 0x31534656454e4f43ULL
@@ -170,7 +171,7 @@ struct vfs {
 	struct vfs_env env;
 	struct region *r;
 	uint32_t mounts;
-	struct volume *volume[VFS_MOUNTS];
+	struct mounted mount[VFS_MOUNTS];
 };
 
 /* --- changing it --- */
@@ -300,9 +301,9 @@ MUST_USE int may_change_dir(const struct vfs_caller *c, const struct vfs_node *d
 void owner_of_new(
 	const struct vfs_caller *c, const struct volume_attr *dir, uint32_t mode, struct volume_new *ret);
 
-static inline struct volume *volume_of(const struct vfs *f, uint32_t mount)
+static inline const struct mounted *mounted_of(const struct vfs *f, uint32_t mount)
 {
-	return f->volume[mount];
+	return &f->mount[mount];
 }
 
 /* A write or truncation of a file by someone who is not privileged takes its set-id bits. The vnode's lock is held. */

@@ -4,7 +4,7 @@
 
 struct walk {
 	const struct vfs_caller *c;
-	struct volume *v;
+	const struct mounted *v;
 	struct vfs_place *p;
 	uint32_t mount;
 	uint64_t
@@ -51,8 +51,8 @@ static int go_up(struct walk *w)
 			n--;
 		return go_away(w, m->path, n > 1 ? n - 1 : 1, w->rest);
 	}
-	e = volume_parent(w->v, w->at.ino, &parent);
-	return e < 0 ? e : volume_getattr(w->v, parent, &w->at);
+	e = mounted_parent(w->v, w->at.ino, &parent);
+	return e < 0 ? e : mounted_getattr(w->v, parent, &w->at);
 }
 
 /* Put the target of symbolic link a before the rest, in p->away. */
@@ -69,7 +69,7 @@ static int follow(struct walk *w, const struct volume_attr *a)
 	if (n + rest_n + 1 >= VFS_PATH_MAX)
 		return -ENAMETOOLONG;
 	memmove(to + n, w->rest, rest_n + 1);
-	got = volume_readlink(w->v, a->ino, to, n);
+	got = mounted_readlink(w->v, a->ino, to, n);
 	if (got != (long)n)
 		return got < 0 ? (int)got : -ESTALE;
 	w->rest = to;
@@ -78,7 +78,7 @@ static int follow(struct walk *w, const struct volume_attr *a)
 	if (w->flags & VFS_BENEATH)
 		return -EXDEV;
 	if (w->flags & VFS_IN_ROOT)
-		return volume_getattr(w->v, w->root, &w->at);
+		return mounted_getattr(w->v, w->root, &w->at);
 	return go_away(w, "", 0, to);
 }
 
@@ -117,7 +117,7 @@ static int step(struct walk *w, size_t n, bool *ret_done)
 	}
 	if (n > VOLUME_NAME_MAX)
 		return -ENAMETOOLONG;
-	e = volume_lookup(w->v, w->at.ino, name, n, 0, &a);
+	e = mounted_lookup(w->v, w->at.ino, name, n, 0, &a);
 	if (e < 0 && (e != -ENOENT || !last))
 		return e;
 	if (e == 0 && S_ISLNK(a.mode) &&
@@ -145,14 +145,14 @@ int vfs_walk(const struct vfs_caller *c, const struct vfs_node *from, const char
 	struct vfs_place *p)
 {
 	struct walk w = {.c = c,
-		.v = volume_of(c->fs, from->mount),
+		.v = mounted_of(c->fs, from->mount),
 		.p = p,
 		.mount = from->mount,
 		.flags = flags,
 		.root = flags & (VFS_BENEATH | VFS_IN_ROOT) ? from->ino : 0,
 		.rest = path};
 	bool done = false;
-	int e = volume_getattr(w.v, from->ino, &w.at);
+	int e = mounted_getattr(w.v, from->ino, &w.at);
 
 	if (e == 0 && from->gen && w.at.gen != from->gen)
 		e = -ENOENT;

@@ -28,7 +28,7 @@ static int check(const struct vfs_caller *c, const struct vfs_place *p, const ch
 		return -ENOTDIR;
 	if (n == 0 || n > VOLUME_XATTR_NAME_MAX)
 		return -ERANGE;
-	if (write && volume_is_read_only(volume_of(c->fs, p->dir.mount)))
+	if (write && mounted_is_read_only(mounted_of(c->fs, p->dir.mount)))
 		return -EROFS;
 	if (starts(name, "user."))
 		return n == head + 1 ? -EINVAL : check_user(c, &p->attr, write);
@@ -65,7 +65,7 @@ int vfs_setxattr(const struct vfs_caller *c, const struct vfs_place *p, const ch
 		return e;
 	how |= flags & XATTR_CREATE ? VOLUME_XATTR_CREATE : 0;
 	how |= flags & XATTR_REPLACE ? VOLUME_XATTR_REPLACE : 0;
-	e = volume_xattr_set(volume_of(c->fs, node.mount), node.ino, name, strlen(name), value, n, how);
+	e = mounted_xattr_set(mounted_of(c->fs, node.mount), node.ino, name, strlen(name), value, n, how);
 	atomic_store_explicit(&rg_vnode(c->fs->r, vnode)->privileged, 1, memory_order_relaxed);
 	hold_drop(c, cell);
 	return e;
@@ -82,7 +82,7 @@ int vfs_removexattr(const struct vfs_caller *c, const struct vfs_place *p, const
 		e = hold_node(c, &node, p->attr.mode & S_IFMT, &cell, &vnode);
 	if (e < 0)
 		return e;
-	e = volume_xattr_remove(volume_of(c->fs, node.mount), node.ino, name, strlen(name));
+	e = mounted_xattr_remove(mounted_of(c->fs, node.mount), node.ino, name, strlen(name));
 	hold_drop(c, cell);
 	return e;
 }
@@ -95,7 +95,7 @@ long vfs_getxattr(
 
 	if (e < 0)
 		return e;
-	r = volume_xattr_get(volume_of(c->fs, p->dir.mount), p->attr.ino, name, strlen(name), value, n);
+	r = mounted_xattr_get(mounted_of(c->fs, p->dir.mount), p->attr.ino, name, strlen(name), value, n);
 	return r == -ENOENT ? -ESTALE : r;
 }
 
@@ -118,7 +118,7 @@ static size_t filter(char *p, size_t size, bool all)
 
 long vfs_listxattr(const struct vfs_caller *c, const struct vfs_place *p, char *ret, size_t n)
 {
-	struct volume *v = volume_of(c->fs, p->dir.mount);
+	const struct mounted *v = mounted_of(c->fs, p->dir.mount);
 	char *all;
 	long r;
 
@@ -126,13 +126,13 @@ long vfs_listxattr(const struct vfs_caller *c, const struct vfs_place *p, char *
 		return -ENOENT;
 	if (p->must_dir && !S_ISDIR(p->attr.mode))
 		return -ENOTDIR;
-	r = volume_xattr_list(v, p->attr.ino, NULL, 0);
+	r = mounted_xattr_list(v, p->attr.ino, NULL, 0);
 	if (r <= 0)
 		return r == -ENOENT ? -ESTALE : r;
 	all = malloc(VOLUME_XATTR_TOTAL_MAX);
 	if (!all)
 		return -ENOMEM;
-	r = volume_xattr_list(v, p->attr.ino, all, VOLUME_XATTR_TOTAL_MAX);
+	r = mounted_xattr_list(v, p->attr.ino, all, VOLUME_XATTR_TOTAL_MAX);
 	if (r > 0)
 		r = (long)filter(all, (size_t)r, capable(c, VFS_CAP_SYS_ADMIN));
 	if (r > 0 && n > 0) {
