@@ -124,8 +124,8 @@ static long map_shared(struct regs *r, struct thread *t, const struct fd_entry *
 		(void)vfs_unmap(volumes_caller(t), &node);
 		return -EOVERFLOW;
 	}
-	at = host_mmap((void *)r->rdi, r->rsi, prot, (flags & ~(MAP_TYPE | MAP_SYNC)) | MAP_SHARED,
-		volumes_pages_fd(), (off_t)(start + r->r9));
+	at = host_mmap((void *)r->rdi, r->rsi, prot, (flags & ~MAP_TYPE) | MAP_SHARED, volumes_pages_fd(),
+		(off_t)(start + r->r9));
 	if (host_failed(at)) {
 		(void)vfs_unmap(volumes_caller(t), &node);
 		return at;
@@ -160,6 +160,9 @@ static long mmap_inside(struct regs *r, struct thread *t, const struct fd_entry 
 		return prot & PROT_EXEC ? map_code(r, t) : map_private(r, t);
 	if (type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
 		return -EINVAL;
+	/* Whoever gets it never asks for durability again (MariaDB's log). */
+	if (type == MAP_SHARED_VALIDATE && (flags & MAP_SYNC))
+		return -EOPNOTSUPP;
 	if (prot & PROT_EXEC)
 		return -EACCES;
 	return map_shared(r, t, e);

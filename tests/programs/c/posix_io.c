@@ -252,6 +252,9 @@ static void maps(void)
 		EINVAL);
 	ERR("mmap: EINVAL for an offset inside a page",
 		mmap(NULL, 4096, PROT_READ, MAP_SHARED, ro, 100) == MAP_FAILED ? -1 : 0, EINVAL);
+	ERR("mmap: EOPNOTSUPP for MAP_SYNC: stores alone make nothing durable (Linux)",
+		mmap(NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, ro, 0) == MAP_FAILED ? -1 : 0,
+		EOPNOTSUPP);
 	s = mmap(NULL, 4096, PROT_READ, MAP_SHARED, ro, 4096);
 	IS("mmap: at an offset", s != MAP_FAILED && !memcmp(s, "H the map", 9));
 	munmap(s, 4096);
