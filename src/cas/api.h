@@ -19,7 +19,7 @@
 #include "tee/tee.h"
 
 struct state;
-struct replica_platforms;
+struct replica_wanted;
 
 struct cas {
 	struct sealed_store *store;
@@ -33,7 +33,7 @@ struct cas {
 	struct own_evidence *own_evidence;
 	const struct tee_ops *tee;
 	const struct state *state; /* for replicas.h */
-	const struct replica_platforms *replica_platforms;
+	const struct replica_wanted *replicas_wanted;
 	const uint8_t (*sim_platforms)[32]; /* trusted ones; count 0: any */
 	size_t sim_platform_count;
 	uint8_t platform_key[PLATFORM_NONCE_KEY_LEN];

@@ -41,7 +41,7 @@ struct service {
 	struct identity identity;
 	struct cas cas;
 	struct metrics metrics;
-	struct replica_platforms replica_platforms;
+	struct replica_wanted replicas_wanted;
 	struct event_base *base;
 	struct http_server *http;
 	struct event *term, *interrupt, *hup, *grace;
@@ -190,12 +190,20 @@ static int start_http(struct service *s, struct error *err)
 	return http_server_new(s->base, &o, &s->http, err);
 }
 
+struct joining {
+	const struct service *s;
+	const struct trust *trust;
+};
+
 static int join(void *arg, struct tee *tee, uint8_t ret[SEALED_MASTER_LEN], struct error *err)
 {
-	const struct service *s = arg;
-	struct replica_join j = {
-		.address = s->o.join, .key = s->o.join_key, .platforms = s->replica_platforms};
+	const struct joining *g = arg;
+	const struct service *s = g->s;
+	struct verify_context vc = {0};
+	struct replica_join j = {.address = s->o.join, .key = s->o.join_key, .wanted = s->replicas_wanted};
 
+	trust_context(g->trust, &vc);
+	j.collateral = vc.collateral;
 	log_info("asking the CAS at %s for the master key", s->o.join);
 	return replica_fetch(&j, tee, ret, err);
 }
@@ -234,16 +242,19 @@ static int open_service(struct service *s, struct error *err)
 	struct trust *trust = NULL;
 	struct enrol *enrol = NULL;
 	struct own_evidence *own = NULL;
+	struct joining joining = {.s = s};
 	struct state_place place = {.dir = s->o.dir,
 		.tee = tee,
 		.store = s->o.store,
 		.fetch_master = s->o.join ? join : NULL,
-		.arg = s};
+		.arg = &joining};
 
-	s->replica_platforms =
-		(struct replica_platforms){s->o.replica_platforms, s->o.replica_platform_count};
-	if (!tee || state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
-		trust_open(&s->o.trust, (uint64_t)time(NULL), &trust, err) ||
+	s->replicas_wanted = (struct replica_wanted){s->o.replica_platforms, s->o.replica_platform_count,
+		s->o.cas_policies, s->o.cas_policy_count};
+	if (!tee || trust_open(&s->o.trust, (uint64_t)time(NULL), &trust, err))
+		return -1;
+	joining.trust = trust;
+	if (state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
 		enrol_new(s->state.sealed, trust, &enrol, err) || enrol_refresh(enrol, err) ||
 		own_evidence_new(s->state.tee, s->identity.hash, &own, err) ||
 		nonce_table_new(&nonces, err)) {
@@ -259,7 +270,7 @@ static int open_service(struct service *s, struct error *err)
 		.metrics = &s->metrics,
 		.tee = tee,
 		.state = &s->state,
-		.replica_platforms = &s->replica_platforms,
+		.replicas_wanted = &s->replicas_wanted,
 		.trust = trust,
 		.enrol = enrol,
 		.own_evidence = own,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cas/options.h"
 #include "cas/platform_nonce.h"
+#include "cas/replicas.h"
 #include "crypto/key.h"
 
 #define DEFAULT_DIR "/var/lib/openscone/cas"
@@ -27,6 +28,9 @@ const char options_help[] =
 	"                        (default: a database in the state directory)\n"
 	"  --join ADDR[,ADDR]    at the first start: get the master key from a CAS of that store\n"
 	"  --join-key KEY        its key hash\n"
+	"  --cas-policy FILE     what is wanted of another CAS of the store, for it to join or to be joined\n"
+	"                        (docs/evidence.md, as for scone cas attest --policy); may be given again:\n"
+	"                        any one of them will do\n"
 	"  --replica-platform KEY\n"
 	"                        this platform may join, by key hash; may be given again\n"
 	"  --print-platform      print the key hash of this platform and exit\n"
@@ -76,6 +80,7 @@ enum {
 	O_JOIN,
 	O_JOIN_KEY,
 	O_REPLICA,
+	O_CAS_POLICY,
 	O_PLATFORM,
 	O_BACKUP,
 	O_RESTORE,
@@ -107,6 +112,7 @@ static const struct option long_options[] = {
 	{"store", required_argument, NULL, O_STORE},
 	{"join", required_argument, NULL, O_JOIN},
 	{"join-key", required_argument, NULL, O_JOIN_KEY},
+	{"cas-policy", required_argument, NULL, O_CAS_POLICY},
 	{"replica-platform", required_argument, NULL, O_REPLICA},
 	{"print-platform", no_argument, NULL, O_PLATFORM},
 	{"collateral", required_argument, NULL, O_COLLATERAL},
@@ -160,6 +166,16 @@ static int add_platform(
 		return error_set(err, ERR_NOMEM, "out of memory");
 	*to = list;
 	memcpy((*to)[(*count)++], key, sizeof(key));
+	return 0;
+}
+
+static int add_policy(struct options *o, const char *file, struct error *err)
+{
+	if (o->cas_policy_count == OPTIONS_CAS_POLICIES)
+		return error_set(err, ERR_INPUT, "given more than %d times", OPTIONS_CAS_POLICIES);
+	if (replica_policy_read(file, &o->cas_policies[o->cas_policy_count], err))
+		return -1;
+	o->cas_policy_count++;
 	return 0;
 }
 
@@ -239,6 +255,8 @@ static int set_option(struct options *o, int option, const char *value, struct e
 	case O_REPLICA:
 		return add_platform(
 			"replica-platform", &o->replica_platforms, &o->replica_platform_count, value, err);
+	case O_CAS_POLICY:
+		return add_policy(o, value, err) ? error_wrap(err, "--cas-policy %.200s", value) : 0;
 	case O_BACKUP:
 		o->backup = value;
 		return 0;
@@ -385,5 +403,7 @@ void options_free(struct options *o)
 	o->sim_platforms = NULL;
 	free(o->replica_platforms);
 	o->replica_platforms = NULL;
+	while (o->cas_policy_count > 0)
+		free(o->cas_policies[--o->cas_policy_count]);
 	options_file_free(&o->file);
 }

@@ -11,6 +11,9 @@
 #include "cas/trust.h"
 #include "core/error.h"
 #include "tee/tee.h"
+#include "wire/cas_evidence.h"
+
+#define OPTIONS_CAS_POLICIES 16
 
 struct options {
 	const char *dir, *listen;
@@ -23,6 +26,8 @@ struct options {
 	bool has_join_key, print_platform;
 	uint8_t (*replica_platforms)[32]; /* owned */
 	size_t replica_platform_count;
+	struct cas_policy *cas_policies[OPTIONS_CAS_POLICIES]; /* owned */
+	size_t cas_policy_count;
 	struct trust_options trust; /* its lists are owned */
 	size_t max_body;
 	unsigned platform_max_age; /* seconds */

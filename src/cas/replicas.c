@@ -10,12 +10,14 @@
 #include "core/secret.h"
 #include "crypto/x509.h"
 #include "wire/attest.h"
+#include "wire/collateral_dir.h"
 #include "wire/http_client.h"
 #include "wire/message.h"
 
 #define PROOF_MAX (256 * 1024)
 #define BODY_MAX (1024 * 1024)
 #define TABLE_REPLICA "replica"
+#define REASONS_MAX 65536
 #define WHERE "replica request"
 
 /* --- evidence about this very program --- */
@@ -71,35 +73,92 @@ static int compare(const struct verdict *seen, const struct verdict *own, struct
 	return 0;
 }
 
-static int check_peer(struct tee *tee, const struct replica_platforms *platforms, const struct buf *evidence,
+static int check_named(const struct replica_wanted *w, const struct verdict *v, struct error *err)
+{
+	char seen[KEY_HASH_TEXT_MAX];
+	bool named = false;
+
+	for (size_t i = 0; i < w->count; i++)
+		named |= !memcmp(w->keys[i], v->platform, sizeof(v->platform));
+	key_hash_text(v->platform, seen);
+	return named ? 0
+		     : evidence_refuse(err, CHECK_PLATFORM,
+			       "platform %s is none of those named with --replica-platform", seen);
+}
+
+static int check_platform(struct tee *tee, const struct replica_wanted *w, const struct buf *evidence,
 	const uint8_t report_data[REPORT_DATA_LEN], struct verdict *ret, struct error *err)
 {
 	struct verify_context vc = {
 		.now = (uint64_t)time(NULL),
-		.sim_platforms = platforms->keys,
-		.sim_platform_count = platforms->count,
+		.sim_platforms = w->keys,
+		.sim_platform_count = w->count,
 		.report_data = report_data,
 	};
-	char seen[KEY_HASH_TEXT_MAX];
 	struct verdict own;
-	bool named = false;
 
-	if (!platforms->count)
-		return error_set(err, ERR_ACCESS, "no platform may join: name it with --replica-platform");
+	if (!w->count)
+		return error_set(err, ERR_ACCESS,
+			"no platform may join: say what is wanted of it with --cas-policy, or name it with "
+			"--replica-platform");
 	if (evidence_verify(evidence->data, evidence->len, &vc, ret, err))
 		return -1;
 	if (!secret_equal(ret->report_data, report_data, REPORT_DATA_LEN))
 		return evidence_refuse(
 			err, CHECK_REPORT_DATA, "the evidence was made for another connection");
-	for (size_t i = 0; i < platforms->count; i++)
-		named |= !memcmp(platforms->keys[i], ret->platform, sizeof(ret->platform));
-	key_hash_text(ret->platform, seen);
-	if (!named)
-		return evidence_refuse(err, CHECK_PLATFORM,
-			"platform %s is none of those named with --replica-platform", seen);
-	if (verdict_judge(ret, NULL, err) || own_verdict(tee, &own, err))
+	if (check_named(w, ret, err) || verdict_judge(ret, NULL, err) || own_verdict(tee, &own, err))
 		return -1;
 	return compare(ret, &own, err);
+}
+
+/* With several policies each says why it refuses. */
+static int check_policies(const struct replica_wanted *w, const struct collateral *c,
+	const struct buf *evidence, const uint8_t report_data[REPORT_DATA_LEN], struct verdict *ret,
+	struct error *err)
+{
+	struct error why = {0};
+	struct buf all;
+	int rc = -1;
+
+	buf_init(&all, REASONS_MAX);
+	for (size_t i = 0; rc && i < w->policy_count; i++) {
+		rc = cas_policy_verify(w->policies[i], evidence->data, evidence->len, report_data,
+			(uint64_t)time(NULL), c, ret, &why);
+		if (w->policy_count > 1)
+			buf_printf(&all, "%spolicy %zu: ", i ? "; " : "", i + 1);
+		buf_puts(&all, why.text);
+	}
+	if (rc) {
+		error_set(err, why.code, "%s", all.failed ? why.text : buf_cstr(&all));
+		if (err)
+			err->check = why.check;
+	}
+	buf_free(&all);
+	return rc;
+}
+
+static int check_peer(struct tee *tee, const struct replica_wanted *w, const struct collateral *c,
+	const struct buf *evidence, const uint8_t report_data[REPORT_DATA_LEN], struct verdict *ret,
+	struct error *err)
+{
+	if (!w->policy_count)
+		return check_platform(tee, w, evidence, report_data, ret, err);
+	if (check_policies(w, c, evidence, report_data, ret, err))
+		return -1;
+	return w->count ? check_named(w, ret, err) : 0;
+}
+
+int replica_policy_read(const char *path, struct cas_policy **ret, struct error *err)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, CAS_POLICY_MAX + 1);
+	rc = collateral_read(path, CAS_POLICY_MAX, &b, err);
+	if (!rc)
+		rc = cas_policy_parse(b.data, b.len, ret, err);
+	buf_free(&b);
+	return rc;
 }
 
 /* --- the CAS that has the key --- */
@@ -152,6 +211,7 @@ static int admit(struct cas *c, const struct request *p, const uint8_t *client, 
 	struct buf *evidence, struct error *err)
 {
 	uint8_t report_data[REPORT_DATA_LEN];
+	struct verify_context vc = {0};
 	struct verdict v = {0};
 	struct timespec t = {0};
 
@@ -159,7 +219,9 @@ static int admit(struct cas *c, const struct request *p, const uint8_t *client, 
 	if (nonce_take(c->nonces, p->nonce, client, (uint64_t)t.tv_sec, err))
 		return -1;
 	attest_report_data(p->nonce, client, c->identity->hash, report_data);
-	if (check_peer(c->state->tee, c->replica_platforms, &p->evidence, report_data, &v, err) ||
+	trust_context(c->trust, &vc);
+	if (check_peer(
+		    c->state->tee, c->replicas_wanted, vc.collateral, &p->evidence, report_data, &v, err) ||
 		remember(c, &v, client, err))
 		return -1;
 	attest_report_data(p->challenge, c->identity->hash, client, report_data);
@@ -281,7 +343,8 @@ static int take_answer(struct joining *g, const json_t *j, uint8_t ret[SEALED_MA
 	attest_report_data(g->p.challenge, g->j->key, g->hash, report_data);
 	rc = message_bytes(j, WHERE, "evidence", &evidence, err) ||
 			     message_bytes(j, WHERE, "master", &master, err) ||
-			     check_peer(g->tee, &g->j->platforms, &evidence, report_data, &v, err)
+			     check_peer(
+				     g->tee, &g->j->wanted, g->j->collateral, &evidence, report_data, &v, err)
 		     ? -1
 		     : 0;
 	if (!rc && master.len != SEALED_MASTER_LEN)

@@ -183,12 +183,10 @@ static int check_age(
 	return 0;
 }
 
-int cas_evidence_verify(const struct cas_evidence *e, const struct cas_policy *p, const uint8_t cas_key[32],
-	const uint8_t *nonce, uint64_t now, const struct collateral *c, struct verdict *ret,
-	struct error *err)
+int cas_policy_verify(const struct cas_policy *p, const void *evidence, size_t n,
+	const uint8_t report_data[REPORT_DATA_LEN], uint64_t now, const struct collateral *c,
+	struct verdict *ret, struct error *err)
 {
-	static const uint8_t none[CAS_EVIDENCE_NONCE_LEN];
-	uint8_t report_data[REPORT_DATA_LEN];
 	const struct verify_context vc = {.now = now,
 		.sim_platforms = p->platform,
 		.sim_platform_count = p->platform_count,
@@ -199,12 +197,9 @@ int cas_evidence_verify(const struct cas_evidence *e, const struct cas_policy *p
 		.min_tcb_evaluation_number = p->min_tcb_evaluation};
 	struct verdict v;
 
-	if (!nonce && check_age(e, p, now, err))
+	if (evidence_verify(evidence, n, &vc, &v, err))
 		return -1;
-	cas_evidence_report_data(e->issued_at, nonce ? nonce : none, cas_key, report_data);
-	if (evidence_verify(e->evidence.data, e->evidence.len, &vc, &v, err))
-		return -1;
-	if (!secret_equal(v.report_data, report_data, sizeof(report_data)))
+	if (!secret_equal(v.report_data, report_data, REPORT_DATA_LEN))
 		return evidence_refuse(err, CHECK_REPORT_DATA,
 			"the evidence of CAS is about another key than that of this connection, or another "
 			"nonce");
@@ -212,6 +207,19 @@ int cas_evidence_verify(const struct cas_evidence *e, const struct cas_policy *p
 		return -1;
 	*ret = v;
 	return 0;
+}
+
+int cas_evidence_verify(const struct cas_evidence *e, const struct cas_policy *p, const uint8_t cas_key[32],
+	const uint8_t *nonce, uint64_t now, const struct collateral *c, struct verdict *ret,
+	struct error *err)
+{
+	static const uint8_t none[CAS_EVIDENCE_NONCE_LEN];
+	uint8_t report_data[REPORT_DATA_LEN];
+
+	if (!nonce && check_age(e, p, now, err))
+		return -1;
+	cas_evidence_report_data(e->issued_at, nonce ? nonce : none, cas_key, report_data);
+	return cas_policy_verify(p, e->evidence.data, e->evidence.len, report_data, now, c, ret, err);
 }
 
 /* --- asking --- */

@@ -80,6 +80,11 @@ struct cas_policy {
 /* A policy on the heap, since it points into itself; free() it. ERR_INPUT, ERR_LIMIT. */
 MUST_USE int cas_policy_parse(const void *p, size_t n, struct cas_policy **ret, struct error *err);
 
+/* Is this evidence of a CAS that p wants, over these report data? Refusals by check (evidence/check.h), with the value seen and the value wanted. c may be NULL. */
+MUST_USE int cas_policy_verify(const struct cas_policy *p, const void *evidence, size_t n,
+	const uint8_t report_data[REPORT_DATA_LEN], uint64_t now, const struct collateral *c,
+	struct verdict *ret, struct error *err);
+
 /* Is this answer evidence of a CAS that p wants, about the key cas_key? nonce: the one that was sent, NULL if none was: then issued_at must be at most max_age
  * old. Refusals by check (evidence/check.h), with the value seen and the value wanted. */
 MUST_USE int cas_evidence_verify(const struct cas_evidence *e, const struct cas_policy *p,

@@ -56,7 +56,7 @@ while read -r name; do
 		failed=$((failed + 1))
 	fi
 done <"$base/named"
-sed -E 's/^# ([a-z-]+: )/\1/; /^(tpm-root|store):/d' "$here/../../share/systemd/cas.yml" | config
+sed -E 's/^# ([a-z-]+: )/\1/; /^(tpm-root|cas-policy|store):/d' "$here/../../share/systemd/cas.yml" | config
 check "its comments taken in" 0 good
 config <<<""
 check "an empty file" 2 "the document is empty"
