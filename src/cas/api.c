@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cas/api.h"
 #include "cas/console.h"
+#include "cas/export_message.h"
 #include "cas/replicas.h"
 #include "core/log.h"
 #include "wire/volume_message.h"
@@ -43,6 +44,7 @@ static const struct route routes[] = {
 	{"/v1/attest/nonce", false, {{"POST", true, api_attest_nonce}}, "POST"},
 	{REPLICA_PATH, false, {{"POST", true, api_replica}}, "POST"},
 	{"/v1/attest", false, {{"POST", true, api_attest_attest}}, "POST"},
+	{EXPORT_PATH, false, {{"POST", true, api_export}}, "POST"},
 	{VOLUME_OPEN_PATH, false, {{"POST", true, api_volumes_open}}, "POST"},
 	{VOLUME_UPDATE_PATH, false, {{"POST", true, api_volumes_update}}, "POST"},
 	{VOLUME_CLOSE_PATH, false, {{"POST", true, api_volumes_close}}, "POST"},

@@ -21,12 +21,15 @@
 struct state;
 struct replica_wanted;
 
+struct remotes;
+
 struct cas {
 	struct sealed_store *store;
 	struct audit *audit;
 	struct nonce_table *nonces;
 	const struct identity *identity;
 	struct metrics *metrics;
+	struct remotes *remotes;
 	const struct error *unavailable; /* why the store does not answer; NULL: it does */
 	struct trust *trust;
 	struct enrol *enrol;
@@ -68,6 +71,7 @@ void api_values(struct cas *c, const struct http_request *q, struct http_reply *
 void api_attest_nonce(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_attest_attest(struct cas *c, const struct http_request *q, struct http_reply *r);
 
+void api_export(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_volumes_open(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_volumes_update(struct cas *c, const struct http_request *q, struct http_reply *r);
 void api_volumes_close(struct cas *c, const struct http_request *q, struct http_reply *r);

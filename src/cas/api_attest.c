@@ -38,6 +38,8 @@ static int attest(struct cas *c, const struct attest_request *a, const struct ht
 		.store = c->store,
 		.audit = c->audit,
 		.nonces = c->nonces,
+		.remotes = c->remotes,
+		.waited = q->waited,
 		.cas_key = c->identity->hash,
 		.trust = c->trust,
 		.enrol = c->enrol,
@@ -61,6 +63,7 @@ static int attest(struct cas *c, const struct attest_request *a, const struct ht
 		for (size_t i = 0; i < config.warning_count; i++)
 			log_warn("%.*s: %s", id_length(a->config_id), a->config_id, config.warnings[i]);
 	}
+	r->later = ctx.later;
 	service_config_free(&config);
 	return rc;
 }
@@ -75,7 +78,7 @@ void api_attest_attest(struct cas *c, const struct http_request *q, struct http_
 		api_error(r, &err, NULL);
 		return;
 	}
-	if (attest(c, &a, q, r, &err)) {
+	if (attest(c, &a, q, r, &err) && !r->later) {
 		log_warn("%.*s: attestation refused: %s: %s", id_length(a.config_id), a.config_id,
 			error_code_name(err.code), err.text);
 		api_error(r, &err, NULL);

@@ -4,6 +4,7 @@
 #include "cas/attest.h"
 #include "cas/configure.h"
 #include "cas/otp.h"
+#include "cas/remotes.h"
 #include "core/encode.h"
 #include "core/secret.h"
 #include "evidence/check.h"
@@ -123,7 +124,7 @@ static int check_access_token(const struct attest_context *ctx, const struct att
 	return 0;
 }
 
-static int check_and_configure(const struct attest_context *ctx, const struct attest_request *q,
+static int check_and_configure(struct attest_context *ctx, const struct attest_request *q,
 	const char *session, const char *service, const char *otp, const struct verdict *v,
 	const uint8_t client_key[32], struct service_config *ret, struct error *err)
 {
@@ -133,7 +134,14 @@ static int check_and_configure(const struct attest_context *ctx, const struct at
 
 	stored_session_init(&s);
 	if (sessions_load(ctx->store, session, NULL, &s, err) ||
-		sessions_bind(ctx->store, ctx->audit, &s, ctx->now, err))
+		remotes_wait(ctx->remotes, &s, ctx->waited, &ctx->later, err))
+		goto out;
+	if (ctx->later) {
+		nonce_give_back(ctx->nonces, q->nonce);
+		goto out;
+	}
+	s.remotes = ctx->remotes;
+	if (sessions_bind(ctx->store, ctx->audit, &s, ctx->now, err))
 		goto out;
 	svc = session_service(s.doc, service);
 	if (!svc) {
@@ -160,8 +168,8 @@ out:
 	return rc;
 }
 
-int attest_configure(const struct attest_context *ctx, const struct attest_request *q,
-	const uint8_t client_key[32], struct service_config *ret, struct error *err)
+int attest_configure(struct attest_context *ctx, const struct attest_request *q, const uint8_t client_key[32],
+	struct service_config *ret, struct error *err)
 {
 	char *session = NULL, *service = NULL, *otp = NULL;
 	struct verdict v;

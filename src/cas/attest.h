@@ -17,6 +17,9 @@ struct attest_context {
 	struct sealed_store *store;
 	struct audit *audit;
 	struct nonce_table *nonces;
+	struct remotes *remotes; /* NULL: no other CAS is asked */
+	bool waited; /* they were asked for this request */
+	void *later; /* set: nothing was decided; the request is to be done again when this has come (remotes.h) */
 	const uint8_t *cas_key; /* key hash of this CAS */
 	struct trust *trust;
 	struct enrol *enrol;
@@ -31,9 +34,10 @@ struct attest_context {
 /*
  * client_key: key hash of the TLS client. Without evidence (no bytes) only sessions of mode none are answered.
  * The order: nonce, evidence genuine, bound to this connection, its machine's start believed; session, service, mode, the session's policy.
- * *ret is initialised, and freed by the caller in either case. ERR_ATTEST with the check's name, ERR_NOT_FOUND (session, service), ERR_INPUT otherwise.
+ * *ret is initialised, and freed by the caller in either case. ERR_ATTEST with the check's name, ERR_NOT_FOUND (session, service), ERR_INPUT otherwise. With ctx->later set,
+ * -1 is no refusal: the nonce is good for once more.
  */
-MUST_USE int attest_configure(const struct attest_context *ctx, const struct attest_request *q,
+MUST_USE int attest_configure(struct attest_context *ctx, const struct attest_request *q,
 	const uint8_t client_key[32], struct service_config *ret, struct error *err);
 
 #endif

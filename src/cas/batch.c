@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cas/api.h"
+#include "cas/remotes.h"
 #include "core/log.h"
 #include "crypto/hash.h"
 
@@ -24,18 +25,27 @@ static int begin(struct cas *c, struct error *err)
 	return 0;
 }
 
-/* Fill the replies; stops when the store should commit. Returns how many are filled. */
+/* Fill the replies; a job that has to wait for other CAS is put aside, and is NULL then. Stops when the store should commit. Returns how many are filled. */
 static size_t answer(struct cas *c, struct http_job **jobs, size_t n)
 {
 	size_t i = 0;
 
 	while (i < n && (i == 0 || !sealed_store_full(c->store))) {
-		struct http_reply *r = &jobs[i]->r;
+		struct http_reply *r = jobs[i] ? &jobs[i]->r : NULL;
 
+		if (!r) {
+			i++;
+			continue;
+		}
 		r->status = 500;
+		r->later = NULL;
 		r->allow = r->content_type = NULL;
 		buf_reset(&r->body);
 		api_handle(c, &jobs[i]->q, r);
+		if (r->later) {
+			remotes_park(c->remotes, r->later, jobs[i]);
+			jobs[i] = NULL;
+		}
 		i++;
 	}
 	return i;

@@ -27,6 +27,7 @@ struct http_request {
 	const uint8_t *key; /* key hash of the client certificate; NULL: none */
 	const char *authorization; /* the header field as sent; "" if there is none */
 	bool local; /* the peer's address is of this host's loopback */
+	bool waited; /* it was put aside once already */
 };
 
 struct http_reply {
@@ -35,15 +36,18 @@ struct http_reply {
 	const char *allow; /* with status 405: the methods allowed; static */
 	const char *content_type; /* static; NULL: application/json */
 	const char *policy; /* of a page: its Content-Security-Policy; static */
+	void *later; /* not answered now: the request is put aside until this has come (remotes.h) */
 	size_t route; /* which of the server's routes answered, for metrics */
 };
 
 struct http_job {
 	struct http_request q;
 	struct http_reply r; /* initialised; status 500 */
-	struct http_job *next; /* http_work's */
+	struct http_job *next; /* of whoever has it */
+	struct http_work *work; /* http_work's: where to add it again */
 };
-/* Fill the replies of n requests, in the working thread. Everything in q is valid during the call only. */
+/* Fill the replies of n requests, in the working thread. Everything in q is valid during the call only. A job that is set to NULL is put aside: whoever has it
+ * adds it again (http_work.h). */
 typedef void (*http_runner)(void *arg, struct http_job **jobs, size_t n);
 
 struct http_options {

@@ -73,7 +73,8 @@ static void hand_over(struct http_work *w, struct http_job **jobs, size_t n)
 
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < n; i++)
-		queue_add(&w->finished, jobs[i]);
+		if (jobs[i])
+			queue_add(&w->finished, jobs[i]);
 	pthread_mutex_unlock(&w->lock);
 	while (write(w->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
@@ -157,6 +158,7 @@ int http_work_new(struct event_base *base, http_runner run, void *arg, void (*do
 
 void http_work_add(struct http_work *w, struct http_job *job)
 {
+	job->work = w;
 	pthread_mutex_lock(&w->lock);
 	queue_add(&w->waiting, job);
 	pthread_cond_signal(&w->wake);

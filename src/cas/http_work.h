@@ -16,7 +16,7 @@ struct http_work;
 /* run is called in the thread, done in the event loop, once for each job. */
 MUST_USE int http_work_new(struct event_base *base, http_runner run, void *arg,
 	void (*done)(struct http_job *job), struct http_work **ret, struct error *err);
-/* From the event loop. job is the thread's until done is called for it. */
+/* From any thread. job is the thread's until done is called for it. */
 void http_work_add(struct http_work *w, struct http_job *job);
 /* Ends the thread after the batch it is at. Other jobs are left undone, and done is not called any more. NULL is fine. */
 void http_work_free(struct http_work *w);

@@ -21,6 +21,7 @@
 #include "cas/metrics.h"
 #include "cas/nonce.h"
 #include "cas/options.h"
+#include "cas/remotes.h"
 #include "cas/replicas.h"
 #include "cas/state.h"
 #include "cas/store_copy.h"
@@ -242,6 +243,7 @@ static int open_service(struct service *s, struct error *err)
 	struct trust *trust = NULL;
 	struct enrol *enrol = NULL;
 	struct own_evidence *own = NULL;
+	struct remotes *remotes = NULL;
 	struct joining joining = {.s = s};
 	struct state_place place = {.dir = s->o.dir,
 		.tee = tee,
@@ -257,13 +259,15 @@ static int open_service(struct service *s, struct error *err)
 	if (state_open(&s->state, &place, err) || identity_load(s->state.sealed, &s->identity, err) ||
 		enrol_new(s->state.sealed, trust, &enrol, err) || enrol_refresh(enrol, err) ||
 		own_evidence_new(s->state.tee, s->identity.hash, &own, err) ||
-		nonce_table_new(&nonces, err)) {
+		nonce_table_new(&nonces, err) ||
+		remotes_new(s->identity.key, s->identity.cert, &remotes, err)) {
 		own_evidence_free(own);
 		enrol_free(enrol);
 		trust_close(trust);
 		return -1;
 	}
 	s->cas = (struct cas){
+		.remotes = remotes,
 		.store = s->state.sealed,
 		.nonces = nonces,
 		.identity = &s->identity,
@@ -308,7 +312,10 @@ static int serve(struct service *s, struct error *err)
 
 static void close_service(struct service *s)
 {
+	/* Before the server: what waits for other CAS is the server's again then. */
+	remotes_stop(s->cas.remotes);
 	http_server_free(s->http);
+	remotes_free(s->cas.remotes);
 	if (s->grace)
 		event_free(s->grace);
 	if (s->term)

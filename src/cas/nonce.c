@@ -54,14 +54,21 @@ int nonce_issue(struct nonce_table *t, const uint8_t key[32], uint64_t now, uint
 	return 0;
 }
 
-int nonce_take(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t key[32],
-	uint64_t now, struct error *err)
+static uint32_t place_of(const uint8_t nonce[ATTEST_NONCE_LEN])
 {
 	uint32_t place = 0;
-	struct entry *e;
 
 	for (int i = 0; i < PLACE_LEN; i++)
 		place = place << 8 | nonce[i];
+	return place;
+}
+
+int nonce_take(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t key[32],
+	uint64_t now, struct error *err)
+{
+	uint32_t place = place_of(nonce);
+	struct entry *e;
+
 	e = place < NONCE_COUNT ? &t->entries[place] : NULL;
 	if (!e || !e->valid || !secret_equal(e->nonce, nonce, ATTEST_NONCE_LEN))
 		return error_set(err, ERR_ATTEST,
@@ -75,6 +82,14 @@ int nonce_take(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN], con
 		return error_set(err, ERR_ATTEST, "nonce: seen one of %llu seconds age, wanted at most %d",
 			(unsigned long long)(now - e->issued), NONCE_SECONDS);
 	return 0;
+}
+
+void nonce_give_back(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN])
+{
+	uint32_t place = place_of(nonce);
+
+	if (place < NONCE_COUNT && secret_equal(t->entries[place].nonce, nonce, ATTEST_NONCE_LEN))
+		t->entries[place].valid = true;
 }
 
 void nonce_mark(struct nonce_table *t)

@@ -28,6 +28,9 @@ MUST_USE int nonce_issue(struct nonce_table *t, const uint8_t key[32], uint64_t 
 MUST_USE int nonce_take(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN], const uint8_t key[32],
 	uint64_t now, struct error *err);
 
+/* One that was taken just now is as if it had not been. */
+void nonce_give_back(struct nonce_table *t, const uint8_t nonce[ATTEST_NONCE_LEN]);
+
 /* From now on the table remembers what is taken. */
 void nonce_mark(struct nonce_table *t);
 /* Nonces taken since the mark are as if they had not been: their answers did not go out. */

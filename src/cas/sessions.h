@@ -17,6 +17,8 @@
 #include "policy/diag.h"
 #include "policy/session.h"
 
+struct remotes;
+
 struct stored_session {
 	uint8_t hash[SESSION_HASH_LEN];
 	uint8_t creator[32];
@@ -26,6 +28,8 @@ struct stored_session {
 	struct buf text; /* the document as uploaded */
 	struct session *doc;
 	struct vault vault; /* of the current version; empty for others */
+	struct remotes *
+		remotes; /* borrowed; what other CAS have given for it (remotes.h); NULL: they are not asked here */
 };
 void stored_session_init(struct stored_session *s);
 void stored_session_free(struct stored_session *s); /* wipes; idempotent */

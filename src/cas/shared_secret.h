@@ -1,12 +1,15 @@
 /*
  * shared_secret: secrets that one session exports and another imports (session language, section 7).
  *
+ * The exporter may be a session of another CAS, which is asked for it (remotes.h); then that CAS checks.
+ *
  * Checked at each use: the exporter's current version must still export the secret to this session, and every hash that either side gives must be the
  * current one.
  */
 #ifndef SCONE_CAS_SHARED_SECRET_H
 #define SCONE_CAS_SHARED_SECRET_H
 
+#include "cas/export_message.h"
 #include "cas/sessions.h"
 
 /*
@@ -16,6 +19,11 @@
  */
 MUST_USE int shared_secret_get(struct sealed_store *ss, struct audit *audit, const struct stored_session *s,
 	const struct secret_spec *spec, uint64_t now, enum secret_kind *ret_kind, struct buf *out,
+	struct error *err);
+
+/* What the CAS with this key asks for one of its sessions (export_message.h). ERR_ACCESS where a board decides about exports. */
+MUST_USE int shared_secret_for_cas(struct sealed_store *ss, struct audit *audit, const uint8_t cas_key[32],
+	const struct export_request *q, uint64_t now, enum secret_kind *ret_kind, struct buf *out,
 	struct error *err);
 
 #endif

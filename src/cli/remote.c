@@ -168,6 +168,8 @@ static int request(struct http_client *c, const char *method, const char *path, 
 		if (!http_client_request(c, method, again, type, body, n, ret, err))
 			return 0;
 	}
+	if (http_client_lost(c) && err)
+		err->code = ERR_IO;
 	return http_client_lost(c)
 		       ? error_wrap(err, "%s %s: %s", method, path,
 				 again ? "no CAS answers"

@@ -6,6 +6,12 @@
 static void put_reference(struct buf *b, const struct session_ref *r, const char *item)
 {
 	buf_putc(b, '{');
+	if (r->at_cas) {
+		canonical_key(b, "cas_key");
+		canonical_hex(b, r->cas_key, sizeof r->cas_key);
+	}
+	if (r->cas_url)
+		canonical_text(b, "cas_url", r->cas_url);
 	if (r->below)
 		canonical_text(b, "namespace", r->session);
 	if (item && r->item && !strcmp(item, "secret"))

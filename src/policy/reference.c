@@ -1,7 +1,10 @@
 /* How a session names another one and what it has: maps and one-line forms (session language 7.1). */
 #include <stdlib.h>
 #include <string.h>
+#include "crypto/key.h"
 #include "policy/schema.h"
+
+#define CAS_URL_MAX 1024
 
 static const struct key_rule reference_keys[] = {
 	{"session", KEY_OK, 0},
@@ -9,8 +12,8 @@ static const struct key_rule reference_keys[] = {
 	{"namespace", KEY_OK, 6},
 	{"secret", KEY_OK, 0},
 	{"volume", KEY_OK, 0},
-	{"cas_url", KEY_UNSUPPORTED, 0},
-	{"cas_key", KEY_UNSUPPORTED, 0},
+	{"cas_url", KEY_OK, 0},
+	{"cas_key", KEY_OK, 0},
 	{"cas_software_key", KEY_UNSUPPORTED, 0},
 	{NULL, KEY_OK, 0},
 };
@@ -19,6 +22,7 @@ void session_ref_clear(struct session_ref *r)
 {
 	free(r->session);
 	free(r->item);
+	free(r->cas_url);
 }
 
 /* One segment of a relative path onto name, which has room. -1: above the root. */
@@ -91,6 +95,44 @@ static void set_session(struct parse *p, const struct ynode *n, const char *text
 	ret->below = below;
 }
 
+/* HOST[:PORT], several of one CAS with commas between; "https://" and a last '/' are only dress. */
+static void set_cas_url(
+	struct parse *p, const struct ynode *n, const char *text, size_t len, struct session_ref *ret)
+{
+	static const char dress[] = "https://";
+	static const char known[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[],";
+	size_t skip = len > sizeof dress - 1 && !memcmp(text, dress, sizeof dress - 1) ? sizeof dress - 1 : 0;
+
+	text += skip;
+	len -= skip;
+	if (skip && len && text[len - 1] == '/')
+		len--;
+	for (size_t i = 0; i < len; i++)
+		if (!text[i] || !strchr(known, text[i]))
+			len = 0;
+	if (len == 0 || len > CAS_URL_MAX) {
+		ynode_diag(p->d, n, "E-VALUE",
+			"no address of a CAS: HOST[:PORT] or https://HOST[:PORT] is wanted, of up to %d "
+			"characters",
+			CAS_URL_MAX);
+		return;
+	}
+	free(ret->cas_url);
+	ret->cas_url = parse_strdup(p, text, len);
+}
+
+static void set_cas_key(
+	struct parse *p, const struct ynode *n, const char *text, size_t len, struct session_ref *ret)
+{
+	struct error err;
+
+	if (key_hash_parse(text, len, ret->cas_key, &err))
+		ynode_diag(
+			p->d, n, "E-VALUE", "no key hash of a CAS (`scone cas list` shows it): %s", err.text);
+	else
+		ret->at_cas = true;
+}
+
 static const char *item_word(enum ref_use use)
 {
 	return use == REF_IMPORT_VOLUME ? "volume" : "secret";
@@ -111,6 +153,12 @@ static void check_whole(
 	else if (ret->below && use != REF_EXPORT_SECRET)
 		ynode_diag(p->d, n, "E-CONFLICT", "%s, not a namespace",
 			import ? "an import is from one session" : "a volume is exported to one session");
+	else if (use != REF_EXPORT_SECRET && use != REF_IMPORT_SECRET && (ret->at_cas || ret->cas_url))
+		ynode_diag(p->d, n, "E-CONFLICT", "a volume is shared within one CAS");
+	else if (ret->cas_url && !ret->at_cas)
+		ynode_diag(p->d, n, "E-MISSING", "cas_key is wanted: without it any CAS there would do");
+	else if (import && ret->at_cas && !ret->cas_url)
+		ynode_diag(p->d, n, "E-MISSING", "cas_url is wanted: where the CAS with that key is");
 	else if (import && !ret->item)
 		ynode_diag(p->d, n, "E-MISSING", "%s is wanted: its name at the exporter", item_word(use));
 }
@@ -137,6 +185,7 @@ static void read_item(struct parse *p, const struct ynode *n, enum ref_use use, 
 static void read_map(struct parse *p, const struct ynode *n, enum ref_use use, struct session_ref *ret)
 {
 	const struct ynode *session = ynode_get(n, "session"), *hash = ynode_get(n, "session_hash"),
+			   *url = ynode_get(n, "cas_url"), *key = ynode_get(n, "cas_key"),
 			   *space = ynode_get(n, "namespace");
 	size_t errors = p->d->errors;
 
@@ -145,6 +194,10 @@ static void read_map(struct parse *p, const struct ynode *n, enum ref_use use, s
 		set_session(p, session, session->text, session->len, false, ret);
 	if (space && want_text(p, space, false))
 		set_session(p, space, space->text, space->len, true, ret);
+	if (url && want_text(p, url, false))
+		set_cas_url(p, url, url->text, url->len, ret);
+	if (key && want_text(p, key, false))
+		set_cas_key(p, key, key->text, key->len, ret);
 	if (hash)
 		ret->has_hash = want_hex(p, hash, ret->hash, sizeof ret->hash);
 	read_item(p, n, use, ret);
@@ -186,6 +239,8 @@ static void read_pair(struct parse *p, const struct ynode *n, const char *pair, 
 		set_session(p, n, value, left, true, ret);
 	else if (key == 12 && !memcmp(pair, "session_hash", 12) && reference_hash(value, left, ret->hash))
 		ret->has_hash = true;
+	else if (key == 7 && !memcmp(pair, "cas_key", 7) && !ret->at_cas && left)
+		set_cas_key(p, n, value, left, ret);
 	else if (key == 6 && !memcmp(pair, "secret", 6) && use == REF_IMPORT_SECRET && !ret->item &&
 		 !name_segment_check(value, left, NULL))
 		ret->item = parse_strdup(p, value, left);
@@ -193,7 +248,9 @@ static void read_pair(struct parse *p, const struct ynode *n, const char *pair, 
 		ret->item = parse_strdup(p, value, left);
 	else
 		ynode_diag(p->d, n, "E-VALUE",
-			"%s: \"%.*s\" is none of session=NAME, namespace=NAME, session_hash=HEX, %s=NAME "
+			"%s: \"%.*s\" is none of session=NAME, namespace=NAME, session_hash=HEX, "
+			"cas_key=KEYHASH, "
+			"%s=NAME "
 			"that may stand here, with an absolute name",
 			show(n).s, (int)(len < 80 ? len : 80), pair, item_word(use));
 }
@@ -213,10 +270,8 @@ static void read_line(struct parse *p, const struct ynode *n, enum ref_use use, 
 			show(n).s);
 		return;
 	}
-	if (at != n->text) {
-		unsupported(p, n, "a reference to another CAS");
-		return;
-	}
+	if (at != n->text)
+		set_cas_url(p, n, n->text, (size_t)(at - n->text), ret);
 	for (at++; at < end;) {
 		const char *comma = memchr(at, ',', (size_t)(end - at));
 		size_t len = comma ? (size_t)(comma - at) : (size_t)(end - at);
@@ -235,11 +290,13 @@ void read_reference(struct parse *p, const struct ynode *n, enum ref_use use, st
 		read_line(p, n, use, ret);
 }
 
-bool session_ref_admits(
-	const struct session_ref *r, const char *session, const uint8_t hash[SESSION_HASH_LEN])
+bool session_ref_admits(const struct session_ref *r, const uint8_t *cas_key, const char *session,
+	const uint8_t hash[SESSION_HASH_LEN])
 {
 	size_t n = strlen(r->session);
 
+	if (r->at_cas ? !cas_key || memcmp(r->cas_key, cas_key, sizeof r->cas_key) != 0 : cas_key != NULL)
+		return false;
 	if (strncmp(r->session, session, n))
 		return false;
 	return session[n] == '\0' ? (!r->has_hash || !memcmp(r->hash, hash, SESSION_HASH_LEN))

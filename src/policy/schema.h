@@ -106,9 +106,9 @@ void read_old_reference(struct parse *p, const struct ynode *n, struct session_r
 /* Of 0.2: what is hidden in certificates: their keys, and the session's CA. Once all secrets are read. */
 void add_old_secrets(struct parse *p);
 void read_session_ca(struct parse *p, struct secret_spec *ret);
-/* Does an export to r mean this session, with this hash? */
-bool session_ref_admits(
-	const struct session_ref *r, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
+/* Does an export to r mean this session, with this hash, of the CAS with this key (NULL: of this one)? */
+bool session_ref_admits(const struct session_ref *r, const uint8_t *cas_key, const char *session,
+	const uint8_t hash[SESSION_HASH_LEN]);
 void read_volumes(struct parse *p, const struct ynode *n);
 void volume_spec_clear(struct volume_spec *v);
 /* The volumes of an image. */

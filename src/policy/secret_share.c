@@ -39,7 +39,7 @@ static void check_import(
 		if (ynode_get(n, generating[i]))
 			ynode_diag_key(p->d, ynode_get(n, generating[i]), "W-IGNORED",
 				"%s beside import has no effect", generating[i]);
-	if (s->import.session && p->s->name && !strcmp(s->import.session, p->s->name))
+	if (s->import.session && !s->import.at_cas && p->s->name && !strcmp(s->import.session, p->s->name))
 		ynode_diag(p->d, import, "E-CYCLE", "a session imports nothing from itself");
 }
 
@@ -68,7 +68,16 @@ bool secret_is_exported(
 	const struct secret_spec *s, const char *session, const uint8_t hash[SESSION_HASH_LEN])
 {
 	for (size_t i = 0; i < s->export_count; i++)
-		if (session_ref_admits(&s->exports[i], session, hash))
+		if (session_ref_admits(&s->exports[i], NULL, session, hash))
+			return true;
+	return false;
+}
+
+bool secret_is_exported_to_cas(const struct secret_spec *s, const uint8_t cas_key[32], const char *session,
+	const uint8_t hash[SESSION_HASH_LEN])
+{
+	for (size_t i = 0; i < s->export_count; i++)
+		if (session_ref_admits(&s->exports[i], cas_key, session, hash))
 			return true;
 	return false;
 }

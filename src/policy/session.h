@@ -56,6 +56,9 @@ struct session_ref {
 	bool has_hash;
 	uint8_t hash[SESSION_HASH_LEN]; /* valid only while the session has it */
 	char *item; /* import: name of the secret or volume at the exporter */
+	bool at_cas; /* it is a session of another CAS, which has cas_key; secrets only */
+	uint8_t cas_key[32];
+	char *cas_url; /* addresses of that CAS as http_client_open takes them; an import has one, an export may */
 };
 
 #define JWT_SELF "$$SCONE::self::software_identity$$" /* as a claim's value: the attested measurement, hex */
@@ -94,9 +97,12 @@ struct secret_spec {
 	size_t claim_count;
 };
 
-/* May this session, with this hash, import it? A namespace holds itself. */
+/* May this session of this CAS, with this hash, import it? A namespace holds itself. */
 bool secret_is_exported(
 	const struct secret_spec *s, const char *session, const uint8_t hash[SESSION_HASH_LEN]);
+/* May this session of the CAS with this key? */
+bool secret_is_exported_to_cas(const struct secret_spec *s, const uint8_t cas_key[32], const char *session,
+	const uint8_t hash[SESSION_HASH_LEN]);
 /* The common name that a generated certificate gets: as written, else the first DNS name, else the secret's name, as far as 64 characters go. */
 void secret_common_name(const struct secret_spec *s, char ret[X509_COMMON_NAME_MAX + 1]);
 

@@ -328,7 +328,7 @@ const struct volume_export *volume_export_for(const struct volume_spec *v, const
 	for (size_t i = 0; i < v->export_count; i++) {
 		const struct volume_export *e = &v->exports[i];
 
-		if (!strcmp(e->alias ? e->alias : v->name, name) && session_ref_admits(&e->to, session, hash))
+		if (!strcmp(e->alias ? e->alias : v->name, name) && session_ref_admits(&e->to, NULL, session, hash))
 			return e;
 	}
 	return NULL;

@@ -61,7 +61,7 @@ def vote_bytes(p, choice):
     """From what a proposal says of itself, as docs/session-language.md 14.3 has it."""
     bound = {'update': lambda: 'new ' + p['new'], 'delete': lambda: 'none',
              'export': lambda: f"to {p['importer']} {p['importer_hash']}" + ''.join(' ' + i for i in p['items']),
-             'read': lambda: 'reader ' + p['reader_hex']}[p['action']]()
+             'read': lambda: 'reader ' + (p.get('reader_hex') or p['sign']['approve'].split('reader ')[1].split('\n')[0])}[p['action']]()
     return (f"openscone-vote-v1\naction: {p['action']}\nsession: {p['session']}\ncurrent: {p['current']}\nbound: {bound}\n"
             f"proposal: {p['id']}\nexpires: {p['expires']}\nvote: {choice}\n").encode()
 

@@ -138,6 +138,7 @@ CALLS = {
     'POST /v1/attest/nonce': post('/v1/attest/nonce'),
     'POST /v1/attest': attest,
     'POST /v1/replica': post('/v1/replica', lambda *_: '{}'),
+    'POST /v1/exports': post('/v1/exports', lambda *_: '{}'),
     'POST /v1/volumes/open': volume('open'),
     'POST /v1/volumes/update': volume('update'),
     'POST /v1/volumes/close': volume('close'),

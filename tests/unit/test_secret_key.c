@@ -84,8 +84,26 @@ static const struct {
 	{"- {name: i, import: {session: v, secret: x}}", "E-CYCLE", "secrets[0].import", "itself"},
 	{"- {name: i, import: {session: ../../x, secret: x}}", "E-NS", "secrets[0].import.session", "root"},
 	{"- {name: i, import: {namespace: x, secret: x}}", "E-CONFLICT", "secrets[0].import", "namespace"},
-	{"- {name: i, import: 'cas.example/session=x,secret=y'}", "E-UNSUPPORTED", "secrets[0].import",
-		"another CAS"},
+	{"- {name: i, import: 'cas.example/session=x,secret=y'}", "E-MISSING", "secrets[0].import",
+		"cas_key"},
+	{"- {name: i, import: 'cas.example/session=x,secret=y,cas_key=z'}", "E-VALUE", "secrets[0].import",
+		"no key hash"},
+	{"- {name: i, import: {session: x, secret: y, cas_url: a}}", "E-MISSING", "secrets[0].import",
+		"cas_key"},
+	{"- {name: i, import: {session: x, secret: y, cas_key: "
+	 "3eZp39kmpxnAumxfqRNiGp29x35pcV5brnyaH8DjkKAd8mQSM53}}",
+		"E-MISSING", "secrets[0].import", "cas_url"},
+	{"- {name: i, import: {session: x, secret: y, cas_url: 'http://a', cas_key: "
+	 "3eZp39kmpxnAumxfqRNiGp29x35pcV5brnyaH8DjkKAd8mQSM53}}",
+		"E-VALUE", "secrets[0].import.cas_url", "no address"},
+	{"- {name: i, import: {session: x, secret: y, cas_url: 'a b', cas_key: "
+	 "3eZp39kmpxnAumxfqRNiGp29x35pcV5brnyaH8DjkKAd8mQSM53}}",
+		"E-VALUE", "secrets[0].import.cas_url", "no address"},
+	{"- {name: e, kind: ascii, export: {session: x, cas_software_key: "
+	 "3eZp39kmpxnAumxfqRNiGp29x35pcV5brnyaH8DjkKAd8mQSM53}}",
+		"E-UNSUPPORTED", "secrets[0].export.cas_software_key", "cas_software_key"},
+	{"- {name: e, kind: ascii, export: {session: x, cas_url: a}}", "E-MISSING", "secrets[0].export",
+		"cas_key"},
 	{"- {name: i, import: '/session=x,secret=y,color=z'}", "E-VALUE", "secrets[0].import", "color"},
 	{"- {name: i, kind: ascii, value: x, import: {session: a, secret: b}}", "E-CONFLICT",
 		"secrets[0].value", "exclude"},

@@ -444,8 +444,9 @@ static const struct case_row unsupported[] = {
 						 "[{path: /c, content: "
 						 "$$SCONE::c:chain$$ $$SCONE::c.key$$}]}]\n",
 		"E-UNSUPPORTED", "secrets[0].kind", 3, 27, "kind aad-token"},
-	{SECURITY("{service_access_token: x}"), "E-UNSUPPORTED", "security.service_access_token", 3, 12,
-		NULL},
+	{SECURITY("{service_access_token: ''}"), "E-LENGTH", "security.service_access_token", 3, 34,
+		"1 to 1024"},
+	{SECURITY("{service_access_token: [x]}"), "E-TYPE", "security.service_access_token", 3, 34, "text"},
 	{SECURITY("{attestation: {mode: maa}}"), "E-UNSUPPORTED", "security.attestation.mode", 3, 32, "maa"},
 	{SECURITY("{attestation: {must_be_sgx_local: true}}"), "E-UNSUPPORTED",
 		"security.attestation.must_be_sgx_local", 3, 26, NULL},
