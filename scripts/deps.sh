@@ -40,6 +40,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	fuse3: mounts the peer
 	sysbench: benchmark of volumes: load of MariaDB
 	swtpm: tests: a whole TPM 2.0 in a process
+	swtpm-tools: tests: certificates of a TPM's maker
 	tshark: tests: what goes over the network
 	gnupg: tests: the other hand on OpenPGP keys
 	openssl: tests: certificates by another hand

@@ -306,6 +306,8 @@ static int believe(struct enrol *e, const struct enrol_caller *c, const struct t
 	const uint8_t ek[32], enum enrol_because *ret, struct error *err)
 {
 	const struct enrolled *known = by_ek(e, ek), *named = by_name(e, q->name);
+	const struct trust_options *o = trust_options(e->trust);
+	const struct tpm_issuers issuers = {o->tpm_issuers, o->tpm_issuer_count};
 	struct verify_context vc = {.now = c->now};
 	char text[KEY_HASH_TEXT_MAX];
 
@@ -339,7 +341,7 @@ static int believe(struct enrol *e, const struct enrol_caller *c, const struct t
 			"--tpm-root: `scone tpm pin %s %s`",
 			text, q->name, text);
 	*ret = ENROL_CERTIFIED;
-	return tpm_enrol_certificate(bytes_of(&q->ek), bytes_of(&q->certificates), &vc, err);
+	return tpm_enrol_certificate(bytes_of(&q->ek), bytes_of(&q->certificates), issuers, &vc, err);
 }
 
 /* Those that an operator says, now or with the pin. */

@@ -10,6 +10,7 @@
 #define SCONE_CAS_TRUST_H
 
 #include <jansson.h>
+#include <openssl/x509.h>
 #include "core/error.h"
 #include "evidence/verdict.h"
 
@@ -19,6 +20,8 @@ struct trust_options {
 	size_t test_root_count;
 	struct trust_root *tpm_roots; /* makers of TPMs, for endorsement keys' certificates */
 	size_t tpm_root_count;
+	X509 **tpm_issuers; /* certificates of those files: roots, and what is between them and a TPM's */
+	size_t tpm_issuer_count;
 	uint8_t (*operators)[32]; /* key hashes of those who may enrol TPMs */
 	size_t operator_count;
 	uint32_t min_tcb_evaluation;

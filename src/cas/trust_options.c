@@ -3,9 +3,11 @@
 #include "cas/trust.h"
 #include "core/secret.h"
 #include "crypto/key.h"
+#include "crypto/x509_chain.h"
 #include "wire/collateral_dir.h"
 
 #define LIST_MAX 1024
+#define ISSUERS_MAX (X509_CHAIN_MAX * X509_DER_MAX)
 
 /* One more element of size bytes, zeroed; NULL with err. *list and *count are the caller's. */
 static void *append(void *list, size_t *count, size_t size, struct error *err)
@@ -62,11 +64,35 @@ int trust_option_test_root(struct trust_options *o, const char *text, struct err
 	return 0;
 }
 
+/* A file with a public key alone has none. */
+static int keep_issuers(struct trust_options *o, const char *path, struct error *err)
+{
+	struct x509_chain c = {0};
+	X509 **to = NULL;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, ISSUERS_MAX + 1);
+	rc = collateral_read(path, ISSUERS_MAX, &b, err);
+	if (!rc && x509_chain_from_pem(b.data, b.len, &c, NULL) &&
+		!x509_from_der(b.data, b.len, &c.cert[0], NULL))
+		c.count = 1;
+	buf_free(&b);
+	for (size_t i = 0; !rc && i < c.count; i++) {
+		to = append(&o->tpm_issuers, &o->tpm_issuer_count, sizeof(*to), err);
+		if (to && X509_up_ref(c.cert[i]))
+			*to = c.cert[i];
+		rc = to ? 0 : -1;
+	}
+	x509_chain_free(&c);
+	return rc;
+}
+
 int trust_option_tpm_root(struct trust_options *o, const char *text, struct error *err)
 {
 	struct trust_root root = {.tee = TEE_TPM}, *to;
 
-	if (collateral_root(text, root.key_hash, err))
+	if (collateral_root(text, root.key_hash, err) || keep_issuers(o, text, err))
 		return -1;
 	to = append(&o->tpm_roots, &o->tpm_root_count, sizeof(*to), err);
 	if (!to)
@@ -92,6 +118,9 @@ void trust_options_free(struct trust_options *o)
 {
 	free(o->test_roots);
 	free(o->tpm_roots);
+	for (size_t i = 0; i < o->tpm_issuer_count; i++)
+		X509_free(o->tpm_issuers[i]);
+	free(o->tpm_issuers);
 	free(o->operators);
 	memset(o, 0, sizeof(*o));
 }

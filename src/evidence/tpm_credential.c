@@ -1,6 +1,6 @@
 #include "evidence/tpm_credential.h"
 
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include "core/secret.h"
 #include "crypto/hash.h"
@@ -15,6 +15,7 @@
 #define LABEL_INTEGRITY "INTEGRITY"
 #define AES_KEY_MAX 32
 #define DER_SEQUENCE 0x30
+#define PURPOSE_EK "2.23.133.8.1" /* tcg-kp-EKCertificate */
 
 static int decode_key(
 	struct bytes in, const char *what, struct tpm_public *ret, struct bytes *ret_rest, struct error *err)
@@ -77,8 +78,51 @@ static int same_key(const struct x509_chain *c, struct bytes ek, struct error *e
 	return rc;
 }
 
-int tpm_enrol_certificate(
-	struct bytes ek, struct bytes certificates, const struct verify_context *ctx, struct error *err)
+static bool self_issued(const X509 *c)
+{
+	return X509_NAME_cmp(X509_get_issuer_name(c), X509_get_subject_name(c)) == 0;
+}
+
+static void complete(struct x509_chain *c, struct tpm_issuers issuers)
+{
+	while (c->count < X509_CHAIN_MAX && !self_issued(c->cert[c->count - 1])) {
+		const X509_NAME *wanted = X509_get_issuer_name(c->cert[c->count - 1]);
+		size_t i = 0;
+
+		while (i < issuers.count &&
+			X509_NAME_cmp(X509_get_subject_name(issuers.cert[i]), wanted) != 0)
+			i++;
+		if (i == issuers.count)
+			return;
+		X509_up_ref(issuers.cert[i]);
+		c->cert[c->count++] = issuers.cert[i];
+	}
+}
+
+/* Older certificates do not say what for; one that says it of something else is another one's. */
+static int check_purpose(X509 *cert, struct error *err)
+{
+	EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
+	bool good = !usage;
+	char oid[64];
+
+	for (int i = 0; usage && i < sk_ASN1_OBJECT_num(usage); i++)
+		if (OBJ_obj2txt(oid, sizeof(oid), sk_ASN1_OBJECT_value(usage, i), 1) > 0 &&
+			strcmp(oid, PURPOSE_EK) == 0)
+			good = true;
+	EXTENDED_KEY_USAGE_free(usage);
+	if (x509_is_ca(cert))
+		return evidence_refuse(err, CHECK_CHAIN_ROLE,
+			"TPM endorsement chain: the endorsement key's certificate is that of a CA");
+	return good ? 0
+		    : evidence_refuse(err, CHECK_CHAIN_ROLE,
+			      "TPM endorsement chain: the certificate is not for an endorsement key, wanted "
+			      "the "
+			      "usage " PURPOSE_EK);
+}
+
+int tpm_enrol_certificate(struct bytes ek, struct bytes certificates, struct tpm_issuers issuers,
+	const struct verify_context *ctx, struct error *err)
 {
 	const struct chain_rules rules = {.what = "TPM endorsement chain", .tee = TEE_TPM};
 	struct x509_chain c = {0};
@@ -97,7 +141,10 @@ int tpm_enrol_certificate(
 	}
 	if (rc < 0)
 		return evidence_refuse(err, CHECK_CHAIN_FORMAT, "TPM endorsement chain: %s", why.text);
+	complete(&c, issuers);
 	rc = same_key(&c, ek, err);
+	if (rc == 0)
+		rc = check_purpose(c.cert[0], err);
 	if (rc == 0)
 		rc = chain_verify(&c, &rules, ctx, &until, err);
 	x509_chain_free(&c);

@@ -9,6 +9,7 @@
 #ifndef SCONE_EVIDENCE_TPM_CREDENTIAL_H
 #define SCONE_EVIDENCE_TPM_CREDENTIAL_H
 
+#include <openssl/x509.h>
 #include "core/buf.h"
 #include "evidence/verdict.h"
 
@@ -17,10 +18,17 @@
 /* Are these two keys what enrolment wants? ek: TPMT_PUBLIC; ak: TPMT_PUBLIC, then the qualified name of its parent, which must be this ek in the endorsement
  * hierarchy. *ret: key hash of the attestation key. Refusals: CHECK_ATTESTATION_KEY and those of tpm_wire.h. */
 MUST_USE int tpm_enrol_check(struct bytes ek, struct bytes ak, uint8_t ret[32], struct error *err);
-/* The maker's certificate for ek: certificates are DER or PEM, the endorsement key's first; the chain is verified to ctx's roots for tpm. The
- * certificate must be for this ek. Refusals: CHECK_CHAIN_*, CHECK_ATTESTATION_KEY. */
-MUST_USE int tpm_enrol_certificate(
-	struct bytes ek, struct bytes certificates, const struct verify_context *ctx, struct error *err);
+/* Certificates of a TPM's maker, above those of endorsement keys: a TPM carries its own only. */
+struct tpm_issuers {
+	X509 *const *cert; /* borrowed */
+	size_t count;
+};
+
+/* The maker's certificate for ek: certificates are DER or PEM, the endorsement key's first; issuers continue the chain where it ends early; it is verified to ctx's roots
+ * for tpm. The certificate must be for this ek, no CA's, and for endorsement keys where it says what for (EK credential profile, 3.2.16). Refusals: CHECK_CHAIN_*,
+ * CHECK_ATTESTATION_KEY. */
+MUST_USE int tpm_enrol_certificate(struct bytes ek, struct bytes certificates, struct tpm_issuers issuers,
+	const struct verify_context *ctx, struct error *err);
 /* TPM2_MakeCredential: what only the TPM with this ek and ak opens. id_object: TPM2B_ID_OBJECT; secret: TPM2B_ENCRYPTED_SECRET; appended. n is 16 to
  * TPM_CREDENTIAL_MAX. The keys have been through tpm_enrol_check. */
 MUST_USE int tpm_credential_make(struct bytes ek, struct bytes ak, const uint8_t *credential, size_t n,

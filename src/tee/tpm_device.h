@@ -32,10 +32,20 @@ int tpm_device_error(struct error *err, TSS2_RC rc, const char *what);
 /* A TPM2 error without the handle, session or parameter number. */
 TSS2_RC tpm_plain_error(TSS2_RC rc);
 
-/* Primary keys with the templates of the TCG: endorsement key (EK credential profile, template L-2, ECC P-256) and storage key (SRK, ECC P-256). *ret_public may be
- * NULL; else the caller frees it by Esys_Free. */
+/* Which endorsement key: a TPM has one for each template of the EK credential profile, and its maker has certified some of them. Numbers are part of the attestation
+ * key's file. */
+enum tpm_ek {
+	TPM_EK_ECC_P256 = 1, /* template L-2; also where there are no certificates */
+	TPM_EK_RSA_2048 = 2, /* template L-1 */
+};
+/* The one whose certificate is in NV memory, ECC first. */
+enum tpm_ek tpm_endorsement_choose(struct tpm_device *d);
+/* NV index of its certificate (EK credential profile, 2.2.1.4). */
+TPM2_HANDLE tpm_endorsement_certificate(enum tpm_ek which);
+
+/* Primary keys with the templates of the TCG: endorsement key and storage key (SRK, ECC P-256). *ret_public may be NULL; else the caller frees it by Esys_Free. */
 MUST_USE int tpm_endorsement_key(
-	struct tpm_device *d, ESYS_TR *ret, TPM2B_PUBLIC **ret_public, struct error *err);
+	struct tpm_device *d, enum tpm_ek which, ESYS_TR *ret, TPM2B_PUBLIC **ret_public, struct error *err);
 MUST_USE int tpm_storage_key(struct tpm_device *d, ESYS_TR *ret, struct error *err);
 /* HMAC session with a secret that only this key's TPM learns: nobody between here and there reads or changes parameters. */
 MUST_USE int tpm_salted_session(

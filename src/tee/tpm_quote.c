@@ -10,8 +10,9 @@
 #include "evidence/eventlog.h"
 #include "evidence/tpm_key.h"
 
-#define EK_CERTIFICATE_INDEX 0x01c0000au /* ECC P-256; EK credential profile, 2.2.1.4 */
 #define NV_CHUNK 512
+#define DER_SEQUENCE 0x30
+#define DER_TWO_BYTES 0x82 /* a length of two bytes follows */
 #define CERTIFICATE_MAX 8192
 #define QUOTE_TRIES 5 /* a PCR may be extended between reading and quoting */
 
@@ -34,8 +35,8 @@ static TPM2B_PUBLIC ak_template(void)
 	return p;
 }
 
-static int put_parts(
-	const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, struct buf *out, struct error *err)
+static int put_parts(enum tpm_ek which, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private,
+	struct buf *out, struct error *err)
 {
 	uint8_t bytes[TPM_AK_MAX];
 	size_t n = 0;
@@ -46,6 +47,7 @@ static int put_parts(
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_device_error(err, rc, "attestation key not written");
 	buf_put(out, bytes, n);
+	buf_put_u16be(out, (uint16_t)which);
 	return out->failed ? error_set(err, ERR_LIMIT, "no room for an attestation key") : 0;
 }
 
@@ -57,15 +59,17 @@ static int make_with(struct tpm_device *d, struct buf *out, struct error *err)
 	const TPM2B_PUBLIC template = ak_template();
 	TPM2B_PUBLIC *public = NULL;
 	TPM2B_PRIVATE *private = NULL;
+	enum tpm_ek which = tpm_endorsement_choose(d);
 	ESYS_TR ek, session;
 	TSS2_RC rc;
 	int done;
 
-	if (tpm_endorsement_key(d, &ek, NULL, err) < 0 || tpm_endorsement_session(d, &session, err) < 0)
+	if (tpm_endorsement_key(d, which, &ek, NULL, err) < 0 ||
+		tpm_endorsement_session(d, &session, err) < 0)
 		return -1;
 	rc = Esys_Create(d->esys, ek, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &template, &outside,
 		&no_pcrs, &private, &public, NULL, NULL, NULL);
-	done = rc == TSS2_RC_SUCCESS ? put_parts(public, private, out, err)
+	done = rc == TSS2_RC_SUCCESS ? put_parts(which, public, private, out, err)
 				     : tpm_device_error(err, rc, "no attestation key");
 	Esys_Free(public);
 	Esys_Free(private);
@@ -84,33 +88,45 @@ int tpm_ak_make(struct buf *out, struct error *err)
 	return rc;
 }
 
-static int parse_parts(const struct buf *ak, TPM2B_PUBLIC *public, TPM2B_PRIVATE *private, struct error *err)
+struct ak {
+	TPM2B_PUBLIC public;
+	TPM2B_PRIVATE private;
+	enum tpm_ek which; /* its parent */
+};
+
+static int parse_ak(const struct buf *b, struct ak *ret, struct error *err)
 {
 	size_t n = 0;
 
-	memset(public, 0, sizeof(*public));
-	memset(private, 0, sizeof(*private));
-	if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(ak->data, ak->len, &n, public) != TSS2_RC_SUCCESS ||
-		Tss2_MU_TPM2B_PRIVATE_Unmarshal(ak->data, ak->len, &n, private) != TSS2_RC_SUCCESS ||
-		n != ak->len)
+	memset(ret, 0, sizeof(*ret));
+	ret->which = TPM_EK_ECC_P256;
+	if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(b->data, b->len, &n, &ret->public) != TSS2_RC_SUCCESS ||
+		Tss2_MU_TPM2B_PRIVATE_Unmarshal(b->data, b->len, &n, &ret->private) != TSS2_RC_SUCCESS)
+		n = b->len + 1;
+	if (n + 2 == b->len) {
+		ret->which = (enum tpm_ek)(b->data[n] << 8 | b->data[n + 1]);
+		n += 2;
+	}
+	if (n != b->len || (ret->which != TPM_EK_ECC_P256 && ret->which != TPM_EK_RSA_2048))
 		return error_set(err, ERR_INPUT,
-			"attestation key of %zu bytes: wanted a TPM2B_PUBLIC and a TPM2B_PRIVATE", ak->len);
+			"attestation key of %zu bytes: wanted a TPM2B_PUBLIC, a TPM2B_PRIVATE and the number "
+			"of "
+			"an endorsement key",
+			b->len);
 	return 0;
 }
 
 static int load_ak(struct tpm_device *d, const struct buf *ak, ESYS_TR *ret_ek, TPM2B_PUBLIC **ret_ek_public,
 	ESYS_TR *ret, struct error *err)
 {
-	TPM2B_PUBLIC public;
-	TPM2B_PRIVATE private;
 	ESYS_TR session;
+	struct ak a;
 	TSS2_RC rc;
 
-	if (parse_parts(ak, &public, &private, err) < 0 ||
-		tpm_endorsement_key(d, ret_ek, ret_ek_public, err) < 0 ||
+	if (parse_ak(ak, &a, err) < 0 || tpm_endorsement_key(d, a.which, ret_ek, ret_ek_public, err) < 0 ||
 		tpm_endorsement_session(d, &session, err) < 0)
 		return -1;
-	rc = Esys_Load(d->esys, *ret_ek, session, ESYS_TR_NONE, ESYS_TR_NONE, &private, &public, ret);
+	rc = Esys_Load(d->esys, *ret_ek, session, ESYS_TR_NONE, ESYS_TR_NONE, &a.private, &a.public, ret);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_device_error(err, rc, "attestation key not loaded; was it made by another TPM?");
 	tpm_device_keep(d, *ret);
@@ -131,10 +147,8 @@ static int put_public(const TPM2B_PUBLIC *public, struct buf *out, struct error 
 }
 
 static int put_described(
-	const struct buf *ak, const TPM2B_PUBLIC *ek_public, struct buf *out, struct error *err)
+	const struct ak *a, const TPM2B_PUBLIC *ek_public, struct buf *out, struct error *err)
 {
-	TPM2B_PUBLIC public;
-	TPM2B_PRIVATE private;
 	struct tpm_public ek;
 	struct tpm_name name;
 	struct buf bytes;
@@ -146,9 +160,7 @@ static int put_described(
 	if (rc == 0)
 		rc = tpm_public_decode(bytes.data, bytes.len, &ek, &used, err);
 	if (rc == 0)
-		rc = parse_parts(ak, &public, &private, err);
-	if (rc == 0)
-		rc = put_public(&public, out, err);
+		rc = put_public(&a->public, out, err);
 	if (rc == 0) {
 		tpm_endorsement_name(&ek, &name);
 		buf_put(out, name.p, name.n);
@@ -162,14 +174,15 @@ int tpm_ak_describe(const struct buf *ak, struct buf *out, struct error *err)
 {
 	struct tpm_device d;
 	TPM2B_PUBLIC *ek_public = NULL;
+	struct ak a;
 	ESYS_TR ek;
 	int rc;
 
-	if (tpm_device_open(&d, err) < 0)
+	if (parse_ak(ak, &a, err) < 0 || tpm_device_open(&d, err) < 0)
 		return -1;
-	rc = tpm_endorsement_key(&d, &ek, &ek_public, err);
+	rc = tpm_endorsement_key(&d, a.which, &ek, &ek_public, err);
 	if (rc == 0)
-		rc = put_described(ak, ek_public, out, err);
+		rc = put_described(&a, ek_public, out, err);
 	Esys_Free(ek_public);
 	tpm_device_close(&d);
 	return rc;
@@ -177,18 +190,17 @@ int tpm_ak_describe(const struct buf *ak, struct buf *out, struct error *err)
 
 int tpm_ak_hash(const struct buf *ak, uint8_t ret[32], struct error *err)
 {
-	TPM2B_PUBLIC public;
-	TPM2B_PRIVATE private;
 	struct tpm_public k;
 	struct buf bytes;
 	EVP_PKEY *key = NULL;
+	struct ak a;
 	size_t used;
 	int rc;
 
 	buf_init(&bytes, TPM_AK_MAX);
-	rc = parse_parts(ak, &public, &private, err);
+	rc = parse_ak(ak, &a, err);
 	if (rc == 0)
-		rc = put_public(&public, &bytes, err);
+		rc = put_public(&a.public, &bytes, err);
 	if (rc == 0)
 		rc = tpm_public_decode(bytes.data, bytes.len, &k, &used, err);
 	if (rc == 0)
@@ -365,10 +377,13 @@ static int quote_with(struct tpm_device *d, const struct buf *ak, const uint8_t 
 {
 	TPM2B_PUBLIC *ek_public = NULL;
 	ESYS_TR ek, handle;
+	struct ak a;
 	int rc = load_ak(d, ak, &ek, &ek_public, &handle, err);
 
 	if (rc == 0)
-		rc = put_described(ak, ek_public, &ret->key, err);
+		rc = parse_ak(ak, &a, err);
+	if (rc == 0)
+		rc = put_described(&a, ek_public, &ret->key, err);
 	Esys_Free(ek_public);
 	for (int i = 0; rc == 0 && i < QUOTE_TRIES; i++) {
 		rc = quote_once(d, handle, extra, n, ret, err);
@@ -395,13 +410,27 @@ int tpm_quote_make(
 	return rc < 0 ? -1 : read_log(&ret->log, err);
 }
 
+/* Some makers fill the index up behind the certificate. */
+static void trim_certificate(struct buf *b, size_t start)
+{
+	const uint8_t *p = b->data + start;
+	size_t n = b->len - start, len;
+
+	if (n < 4 || p[0] != DER_SEQUENCE || p[1] != DER_TWO_BYTES)
+		return;
+	len = 4 + ((size_t)p[2] << 8 | p[3]);
+	if (len < n)
+		buf_truncate(b, start + len);
+}
+
 /* The certificate is in NV memory where the maker put one; there is none in many virtual TPMs. */
-static int read_certificate(struct tpm_device *d, struct buf *out, struct error *err)
+static int read_certificate(struct tpm_device *d, enum tpm_ek which, struct buf *out, struct error *err)
 {
 	TPM2B_NV_PUBLIC *public = NULL;
 	ESYS_TR nv;
 	TSS2_RC rc = Esys_TR_FromTPMPublic(
-		d->esys, EK_CERTIFICATE_INDEX, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &nv);
+		d->esys, tpm_endorsement_certificate(which), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &nv);
+	size_t start = out->len;
 	uint16_t size;
 
 	if (rc != TSS2_RC_SUCCESS)
@@ -423,7 +452,10 @@ static int read_certificate(struct tpm_device *d, struct buf *out, struct error 
 		at = (uint16_t)(at + n);
 		Esys_Free(part);
 	}
-	return out->failed ? error_set(err, ERR_LIMIT, "no room for the EK certificate") : 0;
+	if (out->failed)
+		return error_set(err, ERR_LIMIT, "no room for the EK certificate");
+	trim_certificate(out, start);
+	return 0;
 }
 
 int tpm_enrol_keys(const struct buf *ak, struct buf *ek_public, struct buf *ek_certificate,
@@ -431,18 +463,19 @@ int tpm_enrol_keys(const struct buf *ak, struct buf *ek_public, struct buf *ek_c
 {
 	TPM2B_PUBLIC *public = NULL;
 	struct tpm_device d;
+	struct ak a;
 	ESYS_TR ek;
 	int rc;
 
-	if (tpm_device_open(&d, err) < 0)
+	if (parse_ak(ak, &a, err) < 0 || tpm_device_open(&d, err) < 0)
 		return -1;
-	rc = tpm_endorsement_key(&d, &ek, &public, err);
+	rc = tpm_endorsement_key(&d, a.which, &ek, &public, err);
 	if (rc == 0)
 		rc = put_public(public, ek_public, err);
 	if (rc == 0)
-		rc = put_described(ak, public, ak_public, err);
+		rc = put_described(&a, public, ak_public, err);
 	if (rc == 0)
-		rc = read_certificate(&d, ek_certificate, err);
+		rc = read_certificate(&d, a.which, ek_certificate, err);
 	Esys_Free(public);
 	tpm_device_close(&d);
 	return rc;

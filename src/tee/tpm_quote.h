@@ -1,8 +1,8 @@
 /*
  * tpm_quote: the attestation key of a TPM, its enrolment, and quotes. For the tpm driver and for programs that enrol a machine.
  *
- * The attestation key is a child of the endorsement key: ECC P-256, ECDSA with SHA-256, restricted. Its two parts (the private one encrypted by the TPM)
- * are a file of the state directory; the TPM alone can use it.
+ * The attestation key is a child of the endorsement key, of that which the TPM's maker has certified: ECC P-256, ECDSA with SHA-256, restricted. Its two parts (the private
+ * one encrypted by the TPM), and which endorsement key that is, are a file of the state directory; the TPM alone can use it.
  */
 #ifndef SCONE_TEE_TPM_QUOTE_H
 #define SCONE_TEE_TPM_QUOTE_H
@@ -15,7 +15,7 @@
 #define TPM_LOG_ENV "SCONE_TPM_LOG" /* event log; default: that of the kernel for tpm0 */
 #define TPM_LOG_DEFAULT "/sys/kernel/security/tpm0/binary_bios_measurements"
 
-/* A new attestation key's two parts (TPM2B_PUBLIC, TPM2B_PRIVATE), appended. */
+/* A new attestation key's parts (TPM2B_PUBLIC, TPM2B_PRIVATE, enum tpm_ek as u16 big endian; without the last it is TPM_EK_ECC_P256), appended. */
 MUST_USE int tpm_ak_make(struct buf *out, struct error *err);
 /* TPMT_PUBLIC of the key in these parts, then the qualified name of its parent, as evidence carries them. Needs the TPM for the parent. */
 MUST_USE int tpm_ak_describe(const struct buf *ak, struct buf *out, struct error *err);

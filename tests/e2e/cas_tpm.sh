@@ -118,3 +118,52 @@ end_process cas
 expect 'audit log' 0 'tpm-pinned' 'tpm-enrolled' 'tpm-removed' -- "$bin/scone" audit show "$base/cas/audit.log"
 expect 'audit log verifies' 0 -- "$bin/scone" audit verify "$base/cas/audit.log"
 holds 'nothing of machines in the clear' test -z "$(grep -l 'box' "$base"/cas/cas.db* 2>/dev/null)"
+
+# --- endorsement keys that their makers certified ----------------------------------------------------------------------------------------
+# shellcheck disable=SC2034 # by name, in at_machine
+tcti_good='' tcti_foreign='' tcti_borrowed='' tcti_padded='' address=127.0.0.1:0
+manufacture good maker --write-ek-cert-files "$base/maker.ca" || not_ok 'swtpm_setup' "$(tail -n 3 "$base/maker.ca/setup.log")"
+manufacture foreign stranger || not_ok 'swtpm_setup' "$(tail -n 3 "$base/stranger.ca/setup.log")"
+for name in good foreign borrowed padded; do
+	boot "$name" || not_ok swtpm "$name does not start"
+	mkdir -m 700 "$base/las-$name"
+done
+certificate=$(ls "$base"/maker.ca/*rsa2048*)
+# A TPM that shows the certificate of another one's key.
+expect 'a certificate in a TPM that it is not for' 0 -- env "SCONE_TPM=$tcti_borrowed" "$driver" tpm "$base/none" put 01c00002 "$certificate"
+cas --operator "$who" --tpm-root "$base/maker.pem" || not_ok 'scone-cas' 'does not start with a root of TPMs'
+for user in operator machine stranger; do
+	SCONE_HOME=$base/$user scone cas add certified "$address" --trust-first >/dev/null 2>&1
+done
+# on NAME USER WORDS…: scone tpm on that machine, as that user
+on() { certified=(env "SCONE_HOME=$base/$2" "SCONE_TPM=$tcti" "$bin/scone" tpm "${@:3}" --dir "$base/las-$1" --cas certified); }
+at_machine() { local name=tcti_$1; tcti=${!name}; on "$@"; }
+tcti=''
+expect 'certified: the TPM has a certificate' 0 '^certificate yes$' -- env "SCONE_HOME=$base/machine" "SCONE_TPM=$tcti_good" "$bin/scone" tpm show --dir "$base/las-good"
+at_machine good machine enrol certified
+expect 'certified: for operators' 7 'not pinned here: an operator pins it' -- "${certified[@]}"
+at_machine good operator enrol certified --pcrs 7
+expect 'certified: enrolled by its maker' 0 '^certified$' '\(certificate\)' "^  pcr 7 +$zeros" -- "${certified[@]}"
+good_platform=$(sed -n 's/^  platform //p' "$out")
+at_machine foreign operator enrol foreign
+expect 'certified: by another maker' 1 "TPM endorsement chain: signature of certificate 0 .* is not that of 'swtpm-localca'" -- "${certified[@]}"
+at_machine borrowed operator enrol borrowed
+expect 'certified: the certificate of another key' 1 "TPM endorsement key: the maker's certificate is for another key" -- "${certified[@]}"
+at_machine padded operator enrol padded
+expect 'certified: no certificate' 1 'TPM endorsement key: there is no certificate of a maker' -- "${certified[@]}"
+head -c 1000 "$certificate" >"$base/cut.der"
+expect 'half a certificate' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" put 01c00002 "$base/cut.der"
+rm -rf "$base/las-padded" && mkdir -m 700 "$base/las-padded"
+expect 'certified: half a certificate' 1 'TPM endorsement chain: 1000 bytes are no certificate' -- "${certified[@]}"
+# Some makers fill the index up.
+expect 'the index is free again' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" forget 01c00002
+{ cat "$certificate" && head -c 100 /dev/zero | tr '\0' '\377'; } >"$base/filled.der"
+expect 'a certificate in an index that is filled up' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" put 01c00002 "$base/filled.der"
+expect 'certified: is read to its end' 1 'the maker.s certificate is for another key' -- "${certified[@]}"
+end_process las
+rm -f "$base/las.sock"
+start las env "SCONE_TPM=$tcti_good" ASAN_OPTIONS=detect_leaks=0 "$bin/scone-las" --tee tpm --socket "$base/las.sock" --dir "$base/las-good" --runtime "$runtime"
+wait_for las test -S "$base/las.sock" || not_ok scone-las 'does not start on a certified TPM'
+create=(env "SCONE_HOME=$base/operator" "$bin/scone" session create --cas certified --set "MEASUREMENT=$measurement" --set "PCR4=$zeros")
+expect 'certified: a session that names the machine' 0 -- "${create[@]}" "$base/session.yml" --set NAME=certified --set "PLATFORM=$good_platform"
+expect 'certified: attested by the TPM' 0 -- env "SCONE_HOME=$base/machine" "$bin/scone" run --cas certified --config-id certified/service -- "$base/program"

@@ -23,3 +23,16 @@ boot() {
 	done
 	return 1
 }
+
+# manufacture NAME CA [SETUP OPTION…]: the TPM of that name as its maker delivers it, with certificates of its endorsement keys (RSA 2048, ECC P-384) by the CA of that name:
+# $base/CA.pem has the maker's, the root last. Before boot NAME.
+manufacture() {
+	local ca=$base/$2.ca tpm=$base/$1.tpm
+	mkdir -p "$ca" "$tpm"
+	printf 'statedir = %s\nsigningkey = %s/key.pem\nissuercert = %s/issuer.pem\ncertserial = %s/serial\n' "$ca" "$ca" "$ca" "$ca" >"$ca/ca.conf"
+	printf -- '--platform-manufacturer OpenSCONE\n--platform-version 1\n--platform-model test\n' >"$ca/options"
+	printf 'create_certs_tool = %s\ncreate_certs_tool_config = %s\ncreate_certs_tool_options = %s\n' \
+		"$(command -v swtpm_localca)" "$ca/ca.conf" "$ca/options" >"$ca/setup.conf"
+	swtpm_setup --tpm2 --tpmstate "$tpm" --create-ek-cert --config "$ca/setup.conf" --overwrite "${@:3}" >"$ca/setup.log" 2>&1 &&
+		cat "$ca/issuer.pem" "$ca/swtpm-localca-rootca-cert.pem" >"$base/$2.pem"
+}

@@ -12,6 +12,7 @@
  *	enrol [OTHERDIR]				credential for this driver's keys, opened with this or the other one's
  *	extend PCR TEXT					tpm: extend with SHA-256 of TEXT
  *	forget INDEX					tpm: delete an NV index, as the owner can
+ *	put INDEX FILE					tpm: a new NV index, as the owner can make one
  *
  * TEE_SGX_PROCESSOR: for sgx, this program plays an enclave on the processor in that file; TEE_SGX_TARGET=other: its reports are for another enclave than that which
  * quotes.
@@ -223,35 +224,9 @@ static int enrol(const char *other_dir)
 	return 0;
 }
 
-static TPM2B_PUBLIC rsa_ek_template(void)
-{
-	/* EK credential profile, template L-1 */
-	static const uint8_t policy[32] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,
-		0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1,
-		0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
-	TPM2B_PUBLIC p = {
-		.publicArea = {
-			.type = TPM2_ALG_RSA, .nameAlg = TPM2_ALG_SHA256, .objectAttributes = 0x000300b2}};
-	TPMS_RSA_PARMS *r = &p.publicArea.parameters.rsaDetail;
-
-	p.publicArea.authPolicy.size = sizeof(policy);
-	memcpy(p.publicArea.authPolicy.buffer, policy, sizeof(policy));
-	r->symmetric.algorithm = TPM2_ALG_AES;
-	r->symmetric.keyBits.aes = 128;
-	r->symmetric.mode.aes = TPM2_ALG_CFB;
-	r->scheme.scheme = TPM2_ALG_NULL;
-	r->keyBits = 2048;
-	p.publicArea.unique.rsa.size = 256;
-	return p;
-}
-
 /* The storage key stands for the attestation key: a credential names any object. */
 static int enrol_rsa(void)
 {
-	static const TPM2B_SENSITIVE_CREATE sensitive;
-	static const TPM2B_DATA outside;
-	static const TPML_PCR_SELECTION no_pcrs;
-	const TPM2B_PUBLIC template = rsa_ek_template();
 	uint8_t credential[32] = {0x42, 0x43}, ek_bytes[2048], key_bytes[2048], id_bytes[2048];
 	TPM2B_PUBLIC *ek_public = NULL, *key_public = NULL;
 	TPM2B_ID_OBJECT id_object = {0};
@@ -265,11 +240,8 @@ static int enrol_rsa(void)
 	buf_init(&id, sizeof(id_bytes));
 	buf_init(&secret, 4096);
 	if (tpm_device_open(&d, &err) < 0 ||
-		Esys_CreatePrimary(d.esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-			ESYS_TR_NONE, &sensitive, &template, &outside, &no_pcrs, &ek, &ek_public, NULL, NULL,
-			NULL) != TSS2_RC_SUCCESS)
-		return 1;
-	tpm_device_keep(&d, ek);
+		tpm_endorsement_key(&d, TPM_EK_RSA_2048, &ek, &ek_public, &err) < 0)
+		return failed();
 	if (tpm_storage_key(&d, &key, &err) < 0 ||
 		Esys_ReadPublic(d.esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &key_public, NULL,
 			NULL) != TSS2_RC_SUCCESS ||
@@ -323,6 +295,39 @@ static int forget(const char *index)
 		rc = Esys_NV_UndefineSpace(
 			d.esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
 	tpm_device_close(&d);
+	return rc == TSS2_RC_SUCCESS ? 0 : 1;
+}
+
+static int put(const char *index, const char *file)
+{
+	static const TPM2B_AUTH no_auth;
+	TPM2B_NV_PUBLIC public = {.nvPublic = {.nvIndex = (TPM2_HANDLE)strtoul(index, NULL, 16),
+					  .nameAlg = TPM2_ALG_SHA256,
+					  .attributes = TPMA_NV_OWNERWRITE | TPMA_NV_AUTHREAD |
+							TPMA_NV_OWNERREAD | TPMA_NV_NO_DA}};
+	FILE *f = fopen(file, "rb");
+	struct tpm_device d;
+	struct buf in;
+	TSS2_RC rc;
+	ESYS_TR nv;
+
+	read_all(f, &in);
+	if (f)
+		fclose(f);
+	public.nvPublic.dataSize = (UINT16)in.len;
+	if (tpm_device_open(&d, &err) < 0)
+		return failed();
+	rc = Esys_NV_DefineSpace(d.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+		&no_auth, &public, &nv);
+	for (size_t at = 0; rc == TSS2_RC_SUCCESS && at < in.len; at += 512) {
+		TPM2B_MAX_NV_BUFFER part = {.size = (UINT16)(in.len - at < 512 ? in.len - at : 512)};
+
+		memcpy(part.buffer, in.data + at, part.size);
+		rc = Esys_NV_Write(d.esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+			&part, (UINT16)at);
+	}
+	tpm_device_close(&d);
+	buf_free(&in);
 	return rc == TSS2_RC_SUCCESS ? 0 : 1;
 }
 
@@ -388,6 +393,8 @@ int main(int argc, char **argv)
 		return extend(argv[4], argv[5]);
 	if (strcmp(argv[3], "forget") == 0 && argc == 5)
 		return forget(argv[4]);
+	if (strcmp(argv[3], "put") == 0 && argc == 6)
+		return put(argv[4], argv[5]);
 	if (strcmp(argv[3], "enrol-rsa") == 0)
 		return enrol_rsa();
 	if (ops->open(argv[2], &tee, &err) < 0)

@@ -123,6 +123,29 @@ static X509 *certificate(EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key, bool
 	return pki_certificate(&s);
 }
 
+/* 0: for endorsement keys; 1: for servers; 2: for endorsement keys, a CA. */
+static X509 *with_purpose(X509 *issuer, EVP_PKEY *issuer_key, size_t which)
+{
+	static const uint8_t ek_purpose[] = {0x30, 0x07, 0x06, 0x05, 0x67, 0x81, 0x05, 0x08, 0x01};
+	static const uint8_t server[] = {
+		0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
+	const struct pki_extension extensions[] = {
+		which == 1 ? pki_raw("2.5.29.37", server, sizeof(server))
+			   : pki_raw("2.5.29.37", ek_purpose, sizeof(ek_purpose)),
+		{0}};
+	struct pki_spec s = {.common_name = "EK",
+		.key = ek_maker.key,
+		.issuer = issuer,
+		.issuer_key = issuer_key,
+		.from = NOW - 100,
+		.to = NOW + 100,
+		.ca = which == 2,
+		.path_length = -1,
+		.extensions = extensions};
+
+	return pki_certificate(&s);
+}
+
 static void test_certificate(void **state)
 {
 	EVP_PKEY *ca_key = pki_key(KEY_P256);
@@ -131,6 +154,7 @@ static void test_certificate(void **state)
 	X509 *bad = certificate(other.key, ca, ca_key, false);
 	struct trust_root root = {.tee = TEE_TPM};
 	struct verify_context ctx = {.now = NOW, .roots = &root, .root_count = 1};
+	const struct tpm_issuers none = {0}, issuers = {&ca, 1};
 	struct error err = {0};
 	struct buf pem;
 
@@ -138,26 +162,49 @@ static void test_certificate(void **state)
 	buf_init(&pem, 65536);
 	pki_pem(good, &pem);
 	pki_pem(ca, &pem);
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), &ctx, &err), 0);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), none, &ctx, &err), 0);
 	ctx.now = NOW + 101;
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), &ctx, &err), -1);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), none, &ctx, &err), -1);
 	is_check(&err, CHECK_CHAIN_TIME, "'EK'");
 	ctx.now = NOW;
 	ctx.root_count = 0;
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), &ctx, &err), -1);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), none, &ctx, &err), -1);
 	is_check(&err, CHECK_CHAIN_ROOT, "'TPM maker'");
 	ctx.root_count = 1;
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), (struct bytes){0}, &ctx, &err), -1);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), (struct bytes){0}, none, &ctx, &err), -1);
 	is_check(&err, CHECK_CHAIN_MISSING, "no certificate of a maker");
 	buf_reset(&pem);
 	pki_pem(bad, &pem);
 	pki_pem(ca, &pem);
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), &ctx, &err), -1);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), none, &ctx, &err), -1);
 	is_check(&err, CHECK_ATTESTATION_KEY, "for another key");
 	buf_reset(&pem);
 	pki_der(good, &pem);
-	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), &ctx, &err), -1);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), none, &ctx, &err), -1);
 	is_check(&err, CHECK_CHAIN_MISSING, "ends in 'EK'");
+	/* as a TPM carries it, alone: the maker's own are the relying party's */
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), issuers, &ctx, &err), 0);
+	root.key_hash[0] ^= 1;
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), issuers, &ctx, &err), -1);
+	is_check(&err, CHECK_CHAIN_ROOT, "'TPM maker'");
+	root.key_hash[0] ^= 1;
+	for (size_t n = 0; n < pem.len; n += 7) {
+		assert_int_equal(
+			tpm_enrol_certificate(bytes(&ek), (struct bytes){pem.data, n}, issuers, &ctx, &err),
+			-1);
+		assert_int_equal(err.code, ERR_ATTEST);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		X509 *one = with_purpose(ca, ca_key, i);
+
+		buf_reset(&pem);
+		pki_der(one, &pem);
+		assert_int_equal(
+			tpm_enrol_certificate(bytes(&ek), bytes(&pem), issuers, &ctx, &err), i == 0 ? 0 : -1);
+		if (i > 0)
+			is_check(&err, CHECK_CHAIN_ROLE, i == 1 ? "2.23.133.8.1" : "that of a CA");
+		X509_free(one);
+	}
 	buf_free(&pem);
 	X509_free(ca);
 	X509_free(good);
