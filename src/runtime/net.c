@@ -105,6 +105,7 @@ void net_fork_child(struct process *p)
 {
 	if (!own)
 		return;
+	thread_self()->tid = (int)host_call0(SYS_gettid); /* locks are held by it */
 	__atomic_store_n(&local_lock.word, 0, __ATOMIC_RELAXED); /* another thread's, of the parent */
 	own = p;
 	for (uint32_t i = 0; i < NET_CONNS; i++)
@@ -124,7 +125,7 @@ void net_log(const struct process *p, const char *fmt, ...)
 	struct timespec now;
 	va_list ap;
 
-	if (fd_is_shielded(p, STDERR_FILENO))
+	if (fd_load(p, STDERR_FILENO).kind == FD_SOCKET)
 		return; /* that would go to a peer */
 	host_call2(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now);
 	if (__atomic_exchange_n(&second, now.tv_sec, __ATOMIC_RELAXED) != now.tv_sec)
@@ -416,7 +417,7 @@ static void end_of_connection(struct net_local *l, int fd)
 {
 	struct net_conn *c = net_conn(l);
 
-	if (c->state == NET_OPEN && !c->write_shut && !linger_is_off(fd) && net_all_read(l, fd))
+	if (c->state == NET_OPEN && !linger_is_off(fd) && net_all_read(l, fd) && !c->write_shut)
 		net_say_end(l, fd);
 }
 

@@ -43,6 +43,8 @@ void net_shake_begin(struct process *p, struct net_local *l, int fd)
 
 void net_shake_end(struct net_local *l)
 {
+	if (__atomic_load_n(&l->shaking_fd, __ATOMIC_ACQUIRE) < 0)
+		return; /* as in every call on an open connection */
 	net_lock(&shaking_lock);
 	if (l->shaking_fd >= 0) {
 		uint32_t n = net_shaking - 1;
@@ -187,6 +189,7 @@ static void shake_done(struct net_local *l, int fd, const struct tls_keys *keys)
 	net_stream_start(c, fd);
 	tls_handshake_free(l->shake);
 	l->shake = NULL;
+	buf_free(&l->out);
 	__atomic_store_n(&c->state, NET_OPEN, __ATOMIC_RELEASE);
 	net_shake_end(l);
 	net_watch_apply(l, 0);

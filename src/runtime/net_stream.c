@@ -250,6 +250,22 @@ static void commit(struct look *k)
 		net_plain_drop(k->l);
 }
 
+/* The connection ends, or fails, within a record. */
+static void cut_within(struct look *k)
+{
+	int err = 0;
+	socklen_t n = sizeof(err);
+
+	host_call5(SYS_getsockopt, k->fd, SOL_SOCKET, SO_ERROR, (long)&err, (long)&n);
+	if (!err) {
+		refuse(k, "check end: seen the end of the connection within a record, wanted close_notify");
+		return;
+	}
+	k->c->cut = true;
+	k->err = err;
+	k->stop = true;
+}
+
 /* With rx: bytes, 0 at the end, -EAGAIN (*ret_need: how many the queue must have), -errno. */
 static long read_now(const struct process *p, struct net_local *l, int fd, struct net_span *s, bool keeps,
 	uint8_t *window, size_t size, size_t *ret_need)
@@ -269,10 +285,10 @@ static long read_now(const struct process *p, struct net_local *l, int fd, struc
 	}
 	commit(&k);
 	if (k.need && n > 0 && s->done == before && !k.stop && peer_has_ended(fd))
-		refuse(&k, "check end: seen the end of the connection within a record, wanted close_notify");
+		cut_within(&k);
 	if (n < 0 && n != -EAGAIN)
-		c->ended = true; /* a reset, which the kernel tells once */
-	if (n == 0 && s->done == before && !c->ended && !c->read_shut)
+		c->cut = true; /* which the kernel tells once, and then says it is the end */
+	if (n == 0 && s->done == before && !c->ended && !c->read_shut && !c->cut)
 		refuse(&k, "check end: seen the end of the connection without close_notify, wanted it (it "
 			   "may have been cut)");
 	secret_wipe(&k.rx, sizeof(k.rx));
@@ -289,6 +305,8 @@ static long read_now(const struct process *p, struct net_local *l, int fd, struc
 	}
 	if (n < 0)
 		return n;
+	if (c->cut && !c->ended && !c->read_shut)
+		return -ECONNRESET;
 	return c->ended || n == 0 ? 0 : -EAGAIN;
 }
 
@@ -297,6 +315,12 @@ long net_failed_once(struct net_conn *c, long then)
 	int err = __atomic_exchange_n(&c->err, 0, __ATOMIC_ACQ_REL);
 
 	return err ? -err : then;
+}
+
+/* What failed is no end, however often and by whomever it is read: it would pass for the end of the stream. */
+static long read_failed(struct net_conn *c)
+{
+	return net_failed_once(c, c->ended || c->read_shut ? 0 : -ECONNRESET);
 }
 
 /* Wait until the queue has need bytes. 0, or the kernel's word. */
@@ -344,7 +368,7 @@ static long read_open(struct thread *t, struct net_local *l, int fd, struct net_
 		if (c->generation != l->generation)
 			ret = -EBADF;
 		else if (c->state != NET_OPEN)
-			ret = net_failed_once(c, 0);
+			ret = read_failed(c);
 		else
 			ret = read_now(t->proc, l, fd, s, keeps, window, size, &need);
 		net_unlock(&c->rx);
@@ -369,7 +393,7 @@ long net_read(struct thread *t, int fd, struct net_span *s, int flags)
 		return -EBADF;
 	ret = flags & MSG_OOB ? -EINVAL : net_await_open(t, l, fd, flags & MSG_DONTWAIT);
 	if (ret == 0 && net_conn(l)->state == NET_FAILED)
-		ret = net_failed_once(net_conn(l), 0);
+		ret = read_failed(net_conn(l));
 	else if (ret == 0 && s->len == 0)
 		ret = 0;
 	else if (ret == 0)
@@ -420,31 +444,49 @@ long net_readable(struct thread *t, int fd)
 	return (long)total;
 }
 
+/* What may lie unread in the queue without being the program's: the peer's close_notify, and messages of the protocol. *ret_end: bytes of them. */
+static bool only_protocol(struct net_local *l, uint8_t *p, size_t n, size_t *ret_end)
+{
+	struct net_conn *c = net_conn(l);
+	struct tls_half rx = c->keys.rx;
+	size_t at = 0;
+
+	while (n - at >= TLS_HEADER) {
+		long len = tls_record_len(p + at), plain;
+		enum tls_type type;
+
+		if (len < 0 || (size_t)len > n - at)
+			break;
+		net_enter();
+		plain = tls_open(&l->rx, &rx, c->keys.suite, p + at, (size_t)len, &type);
+		net_leave();
+		if (plain < 0 || type == TLS_DATA)
+			break;
+		tls_half_advance(&rx);
+		at += (size_t)len;
+	}
+	secret_wipe(&rx, sizeof(rx));
+	secret_wipe(p, n);
+	*ret_end = at;
+	return at == n;
+}
+
 bool net_all_read(struct net_local *l, int fd)
 {
-	uint8_t record[64];
+	uint8_t window[2048];
 	struct net_conn *c = net_conn(l);
-	enum tls_type type;
-	struct tls_half rx;
-	long n, len;
+	size_t end = 0;
+	bool all;
+	long n;
 
-	n = host_call6(SYS_recvfrom, fd, (long)record, sizeof(record), MSG_PEEK | MSG_DONTWAIT, 0, 0);
+	n = host_call6(SYS_recvfrom, fd, (long)window, sizeof(window), MSG_PEEK | MSG_DONTWAIT, 0, 0);
 	if (n <= 0)
 		return true;
-	if (n < TLS_HEADER || !net_trylock(&c->rx))
+	if (!net_trylock(&c->rx))
 		return false;
-	/* A close_notify of the peer is nothing the program has left: out with it, or the kernel would reset the connection. */
-	rx = c->keys.rx;
-	len = tls_record_len(record);
-	if (len > 0 && len == n) {
-		net_enter();
-		n = tls_open(&l->rx, &rx, c->keys.suite, record, (size_t)len, &type);
-		net_leave();
-		n = n == 2 && type == TLS_ALERT && discard(c, fd, (size_t)len) == 0;
-	} else {
-		n = 0;
-	}
+	/* Out with it, or the kernel would reset the connection, and with it what is still on its way to the peer. The keys stay behind: this is the
+	 * end. */
+	all = only_protocol(l, window, (size_t)n, &end) && discard(c, fd, end) == 0;
 	net_unlock(&c->rx);
-	secret_wipe(&rx, sizeof(rx));
-	return n;
+	return all;
 }

@@ -11,6 +11,7 @@
 #include "core/secret.h"
 #include "host/arena.h"
 #include "host/host.h"
+#include "runtime/runtime.h"
 
 #define MAGIC 0x4e45543154424c31ULL
 #define LOCK_WAITED 0x80000000u
@@ -221,8 +222,15 @@ bool net_unhold(struct net_conn *c, uint32_t pid)
 
 /* --- locks --- */
 
+/* The thread's number. That of a program's thread is known without a call; a thread of the runtime's own may have inherited the GS base of the one that
+ * made it, but has an FS base of its own. */
 static uint32_t own_id(void)
 {
+	const struct thread *t;
+
+	__asm__ volatile("rdgsbase %0" : "=r"(t));
+	if (t && t->host_fs == (uint64_t)__builtin_thread_pointer())
+		return (uint32_t)t->tid;
 	return (uint32_t)host_call0(SYS_gettid);
 }
 

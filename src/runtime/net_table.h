@@ -46,7 +46,10 @@ struct net_conn {
 	uint32_t shaker; /* process that made it */
 	uint32_t holders[NET_HOLDERS]; /* process ids, 0: free */
 	uint16_t rule;
-	bool server, is_unix, write_shut, read_shut, ended, update_due, in_transit, many_holders;
+	bool server, is_unix, write_shut, read_shut;
+	bool ended; /* by the peer's close_notify */
+	bool cut; /* without one: the kernel's error has been told */
+	bool update_due, in_transit, many_holders;
 	bool local_listener; /* it leads to a socket of this very process */
 	struct tls_keys keys;
 };
