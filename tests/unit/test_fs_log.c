@@ -189,6 +189,30 @@ static void test_superblocks(void **state)
 	teardown(&t);
 }
 
+/* What a log takes from a tree and adds to it is verified without writing it, too. */
+static void test_verified_unwritten(void **state)
+{
+	static uint8_t p[40 * 4096];
+	struct volume_open_options o = {.read_only = true};
+	struct run t;
+
+	setup(&t, 1);
+	fs_open(&t.d, &t.m, VOLUME_CACHE_MIN);
+	memset(p, 7, sizeof(p));
+	assert_int_equal(volume_write(t.m.v, t.ino, 0, p, sizeof(p), 0, NULL), sizeof(p));
+	assert_int_equal(volume_commit(t.m.v), 0);
+	assert_int_equal(volume_truncate(t.m.v, t.ino, 3), 0);
+	assert_int_equal(volume_fsync(t.m.v, t.ino, true), 0);
+	assert_int_equal(volume_write(t.m.v, t.ino, 20 * 4096, p, sizeof(p) / 2, 0, NULL), sizeof(p) / 2);
+	assert_int_equal(volume_fsync(t.m.v, t.ino, true), 0);
+	fs_crash(&t.m);
+	assert_int_equal(fs_try_open(&t.d, &t.m, VOLUME_CACHE_MIN, &o), 0);
+	assert_true(t.m.report.log_records > 0);
+	fs_verify(&t.d, &t.m);
+	fs_close(&t.m);
+	teardown(&t);
+}
+
 /* A log that is full becomes a commit; nothing is lost on the way. */
 static void test_full(void **state)
 {
@@ -222,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_damaged_middle),
 		cmocka_unit_test(test_old_records),
 		cmocka_unit_test(test_superblocks),
+		cmocka_unit_test(test_verified_unwritten),
 		cmocka_unit_test(test_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

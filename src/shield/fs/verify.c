@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <sys/stat.h>
+#include "shield/fs/cache.h"
 #include "shield/fs/commit.h"
 #include "shield/fs/dir.h"
 #include "shield/fs/space.h"
@@ -80,23 +81,36 @@ static void mark(struct check *k, uint64_t ino, uint64_t index, const struct for
 	k->seen[loc / 64] |= 1ULL << (loc % 64);
 }
 
+/* A volume that is open for reading only keeps in frames what its log has: a node that is there, and changed, is the one that counts. */
+static uint32_t changed_node(const struct check *k, uint64_t ino, unsigned int level, uint64_t index)
+{
+	const struct state *s = k->v->s;
+	uint32_t f = s->read_only && level > 0 ? cache_find(s, ino, level, index) : NONE;
+
+	return f != NONE && (s->frames[f].state & FRAME_DIRTY) ? f : NONE;
+}
+
 /* All below p. In phase space content is not read. */
 static int walk(struct check *k, uint64_t ino, unsigned int level, uint64_t index, const struct format_ptr *p)
 {
+	uint32_t frame = changed_node(k, ino, level, index);
 	uint64_t span = tree_span(level);
 	struct format_node *n;
-	int r;
+	int r = 0;
 
-	if (format_hole(p) || (index + 1) * span <= k->from)
+	if ((format_hole(p) && frame == NONE) || (index + 1) * span <= k->from)
 		return 0;
-	if (k->seen)
+	if (k->seen && !format_hole(p))
 		mark(k, ino, index, p);
 	if (level == 0 && k->seen)
 		return 0;
 	n = handle_alloc(k->v, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
-	r = fetch(k, ino, level, index, p, (uint8_t *)n);
+	if (frame != NONE)
+		memcpy(n, cache_block(k->v->s, frame), sizeof(*n));
+	else
+		r = fetch(k, ino, level, index, p, (uint8_t *)n);
 	if (r == 0 && level > 0 && (n->owner != ino || n->place != ((uint64_t)level << 56 | index))) {
 		fault_report(k->v, "tree node", "place", format_get48(p->loc), ino, index, n->place,
 			(uint64_t)level << 56 | index);
