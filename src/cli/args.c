@@ -73,6 +73,14 @@ static const struct option_row option_rows[OPT_COUNT] = {
 	[OPT_LISTENS] = {"listens", 0, NULL, "the program listens there; else it connects"},
 	[OPT_VOLUME] = {"volume", 0, "HOSTDIR:/MOUNT",
 		"an encrypted volume for the program at /MOUNT, made if HOSTDIR is empty; may be repeated"},
+	[OPT_VOLUME_CACHE] = {"volume-cache", 0, "BYTES",
+		"memory for decrypted blocks of each volume (256M); K, M, G for powers of 1024"},
+	[OPT_TREE] = {"tree", 0, "DIR[:/MOUNT]",
+		"a sealed tree for the program, at /MOUNT or in its own place; may be repeated"},
+	[OPT_TREE_ROOT] = {"tree-root", 0, "HEX", "root digest the tree must have; once for each --tree"},
+	[OPT_TREE_MANIFEST] = {"tree-manifest", 0, "FILE",
+		"the tree's manifest, instead of DIR.sealed; once for each --tree"},
+	[OPT_TREE_SIGNER] = {"tree-signer", 0, "KEYHASH", "key whose signature the trees must have"},
 	[OPT_MEASUREMENT] = {"measurement", 0, "HEX",
 		"CAS's measurement (scone measure --runtime scone-cas scone-cas); may be repeated"},
 	[OPT_LAUNCH] = {"launch", 0, "HEX", "how CAS's machine was started; may be repeated"},
@@ -175,9 +183,11 @@ static int check_value(enum opt o, const char *arg, struct error *err)
 	case OPT_CAS_KEY:
 	case OPT_CREATOR:
 	case OPT_SIGNER:
+	case OPT_TREE_SIGNER:
 		return key_hash_parse(arg, strlen(arg), bytes, err);
 	case OPT_HASH:
 	case OPT_ROOT:
+	case OPT_TREE_ROOT:
 		return hex_decode(arg, strlen(arg), bytes, sizeof(bytes))
 			       ? error_set(err, ERR_INPUT, "%zu hex digits are wanted", 2 * sizeof(bytes))
 			       : 0;
@@ -203,6 +213,12 @@ static bool append(
 static struct arg_list *list_of(struct args *a, enum opt o)
 {
 	switch (o) {
+	case OPT_TREE:
+		return &a->tree;
+	case OPT_TREE_ROOT:
+		return &a->tree_root;
+	case OPT_TREE_MANIFEST:
+		return &a->tree_manifest;
 	case OPT_MEASUREMENT:
 		return &a->measurement;
 	case OPT_LAUNCH:

@@ -75,6 +75,11 @@ enum opt {
 	OPT_TOLERATE, /* may be repeated: args.tolerate */
 	OPT_IGNORE, /* may be repeated: args.ignore */
 	OPT_VOLUME, /* may be repeated: args.volume */
+	OPT_VOLUME_CACHE,
+	OPT_TREE, /* these three may be repeated: args.tree, ... */
+	OPT_TREE_ROOT,
+	OPT_TREE_MANIFEST,
+	OPT_TREE_SIGNER,
 	OPT_DIR,
 	OPT_PCRS,
 	OPT_MEASUREMENT, /* these four may be repeated: args.measurement, ... */
@@ -119,6 +124,7 @@ struct args {
 	size_t ignore_count;
 	const char *volume[CLI_VOLUME_MAX]; /* HOSTDIR:/MOUNT */
 	size_t volume_count;
+	struct arg_list tree, tree_root, tree_manifest; /* DIR[:/MOUNT], HEX, FILE */
 	struct arg_list measurement, launch, pcr, platform; /* what CAS's evidence must say */
 	char **operands; /* NULL-terminated */
 	int count;

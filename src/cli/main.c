@@ -27,8 +27,8 @@ static const enum opt o_measure[] = {OPT_CODE, OPT_VERBOSE, OPT_RUNTIME, OPT_JSO
 static const enum opt o_audit_show[] = {OPT_CAS_KEY, OPT_NAME, OPT_HASH, OPT_JSON, OPT_END};
 static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY,
-	OPT_ACCESS_TOKEN_FILE, OPT_LAS, OPT_VOLUME, OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_NETWORK_RULES,
-	OPT_END};
+	OPT_ACCESS_TOKEN_FILE, OPT_LAS, OPT_VOLUME, OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_VOLUME_CACHE, OPT_TREE,
+	OPT_TREE_SIGNER, OPT_TREE_ROOT, OPT_TREE_MANIFEST, OPT_NETWORK_RULES, OPT_END};
 static const enum opt o_net[] = {
 	OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};
 
@@ -205,7 +205,8 @@ static const struct verb verbs[] = {
 		"for `scone measure`. --volume gives it an encrypted file system at /MOUNT, kept in HOSTDIR "
 		"and\n"
 		"opened with the key of --volume-key-file; both are made if they are not there "
-		"(docs/volumes.md).\n",
+		"(docs/volumes.md). --tree shows it\na directory as `scone volume seal` has sealed it "
+		"(docs/sealed-trees.md).\n",
 		verb_run},
 	{"net explain", "PLACE", 1, 1, false, o_net, "What the network shield does with a connection.",
 		"PLACE is TCP:ADDRESS:PORT or unix:PATH. The rules are those of a service (--config-id), of "

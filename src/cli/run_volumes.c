@@ -1,5 +1,7 @@
-/* run_volumes: see run_volumes.h. The list: "SVL1", a count, and for each volume the path of its host directory or file and the mount point, both
- * with their length in front, and the key; numbers are 32 bits, big endian. src/runtime/volumes_open.c reads it. */
+/* run_volumes: see run_volumes.h. The list: "SVL2", a count, and for each volume or tree the path of its host directory or file and the mount point, both
+ * with their length in front; then for a volume a zero byte, the key, and the bytes of its cache (64 bits; 0: as the runtime likes); for a tree a
+ * byte 1, the path of its manifest, and for root and signer each a byte that says whether it is wanted, and 32 bytes. Other numbers are 32
+ * bits, all big endian. src/runtime/volumes_open.c reads it. */
 #include "cli/run_volumes.h"
 
 #include <dirent.h>
@@ -12,18 +14,15 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cli/run_trees.h"
 #include "cli/volume_key.h"
 #include "cli/volume_session.h"
 #include "core/buf.h"
 #include "core/secret.h"
 
-#define LIST_MAGIC 0x53564c31u
+#define LIST_MAGIC 0x53564c32u
 #define LIST_MAX (256 * 1024)
 #define DEFAULT_SIZE ((uint64_t)16 << 30)
-#define SYSTEM_DIRS                                                                                          \
-	{                                                                                                    \
-		"/proc", "/dev", "/sys"                                                                      \
-	}
 
 struct wanted {
 	char *host; /* absolute */
@@ -35,43 +34,6 @@ static void wanted_free(struct wanted *w)
 {
 	free(w->host);
 	free(w->at);
-}
-
-static int check_mount_point(const char *at, struct error *err)
-{
-	static const char *const dirs[] = SYSTEM_DIRS;
-
-	if (at[0] != '/' || !at[1])
-		return error_set(err, ERR_INPUT, "mount point '%s': an absolute path below / is wanted", at);
-	for (const char *p = at; *p; p += strcspn(p, "/")) {
-		size_t n;
-
-		p += strspn(p, "/");
-		n = strcspn(p, "/");
-		if ((n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-			return error_set(
-				err, ERR_INPUT, "mount point '%s': '.' and '..' are not possible", at);
-	}
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		size_t n = strlen(dirs[i]);
-
-		if (strncmp(at, dirs[i], n) == 0 && (!at[n] || at[n] == '/'))
-			return error_set(err, ERR_INPUT, "mount point '%s': %s is the kernel's", at, dirs[i]);
-	}
-	return 0;
-}
-
-/* Without doubled slashes and without one at the end. */
-static char *tidy(const char *at)
-{
-	char *ret = strdup(at), *to = ret;
-
-	for (const char *p = ret; p && *p; p++)
-		if (*p != '/' || (p[1] && p[1] != '/'))
-			*to++ = *p;
-	if (ret)
-		*to = '\0';
-	return ret;
 }
 
 static int no_memory(struct error *err)
@@ -116,22 +78,16 @@ static int look(struct wanted *w, struct error *err)
 static int parse(const char *arg, struct wanted *ret, struct error *err)
 {
 	const char *colon = strrchr(arg, ':');
-	char *host, *cwd = NULL;
+	char *host;
 
 	if (!colon || colon == arg)
 		return error_set(err, ERR_INPUT, "--volume %s: HOSTDIR:/MOUNT is wanted", arg);
-	if (check_mount_point(colon + 1, err))
+	if (run_mount_point(colon + 1, err))
 		return error_wrap(err, "--volume %s", arg);
 	host = strndup(arg, (size_t)(colon - arg));
-	ret->at = tidy(colon + 1);
-	if (host && host[0] != '/' && (cwd = getcwd(NULL, 0))) {
-		if (asprintf(&ret->host, "%s/%s", cwd, host) < 0)
-			ret->host = NULL;
-		free(host);
-	} else {
-		ret->host = host;
-	}
-	free(cwd);
+	ret->at = run_tidy(colon + 1);
+	ret->host = host ? run_absolute(host) : NULL;
+	free(host);
 	if (!ret->host || !ret->at)
 		return no_memory(err);
 	return look(ret, err);
@@ -189,49 +145,112 @@ static int sealed_file(const struct buf *b, int *ret_fd, struct error *err)
 	return 0;
 }
 
-static int hand_over(const struct wanted *list, size_t n, const uint8_t key[VOLUME_KEY_LEN], int *ret_fd,
-	struct error *err)
+static void put_text(struct buf *b, const char *s)
 {
-	struct buf b;
-	int rc;
+	buf_put_block(b, s, strlen(s));
+}
 
-	buf_init_secret(&b, LIST_MAX);
-	buf_put_u32be(&b, LIST_MAGIC);
-	buf_put_u32be(&b, (uint32_t)n);
-	for (size_t i = 0; i < n; i++) {
-		buf_put_block(&b, list[i].host, strlen(list[i].host));
-		buf_put_block(&b, list[i].at, strlen(list[i].at));
-		buf_put(&b, key, VOLUME_KEY_LEN);
+static void put_digest(struct buf *b, bool has, const uint8_t digest[SHA256_LEN])
+{
+	buf_put_u8(b, has);
+	buf_put(b, digest, SHA256_LEN);
+}
+
+static void put_tree(struct buf *b, const struct wanted_tree *t)
+{
+	put_text(b, t->dir);
+	put_text(b, t->at);
+	buf_put_u8(b, 1);
+	put_text(b, t->manifest);
+	put_digest(b, t->has_root, t->root);
+	put_digest(b, t->has_signer, t->signer);
+}
+
+/* What all volumes have in common. */
+struct common {
+	uint8_t key[VOLUME_KEY_LEN];
+	uint64_t size, cache;
+};
+
+static int put_volumes(const struct args *a, struct common *c, struct buf *b, struct error *err)
+{
+	struct wanted list[CLI_VOLUME_MAX] = {{0}};
+	size_t n = a->volume_count;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = parse(a->volume[i], &list[i], err);
+	if (rc == 0 && n)
+		rc = take_key(a, list, n, c->key, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!list[i].exists)
+			rc = create(&list[i], c->key, c->size, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		put_text(b, list[i].host);
+		put_text(b, list[i].at);
+		buf_put_u8(b, 0);
+		buf_put(b, c->key, VOLUME_KEY_LEN);
+		buf_put_u64be(b, c->cache);
 	}
-	rc = b.failed ? no_memory(err) : sealed_file(&b, ret_fd, err);
-	buf_free(&b);
+	for (size_t i = 0; i < n; i++)
+		wanted_free(&list[i]);
 	return rc;
+}
+
+static int put_trees(const struct args *a, struct buf *b, struct error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < a->tree.count; i++) {
+		struct wanted_tree t = {0};
+
+		rc = run_tree_parse(a, i, &t, err);
+		if (rc == 0)
+			put_tree(b, &t);
+		run_tree_free(&t);
+	}
+	return rc;
+}
+
+static int parse_sizes(const struct args *a, struct common *c, struct error *err)
+{
+	const char *size = a->value[OPT_SIZE], *cache = a->value[OPT_VOLUME_CACHE];
+
+	if (size && volume_size_parse(size, &c->size, err))
+		return error_wrap(err, "--size %s", size);
+	if (cache && volume_size_parse(cache, &c->cache, err))
+		return error_wrap(err, "--volume-cache %s", cache);
+	if (cache && (c->cache < VOLUME_CACHE_MIN || c->cache > VOLUME_CACHE_MAX))
+		return error_set(err, ERR_INPUT, "--volume-cache %s: wanted %uM to %uG", cache,
+			VOLUME_CACHE_MIN >> 20, (unsigned int)(VOLUME_CACHE_MAX >> 30));
+	return 0;
 }
 
 int run_volumes(const struct args *a, int *ret_fd, struct error *err)
 {
-	struct wanted list[CLI_VOLUME_MAX] = {{0}};
-	uint64_t size = DEFAULT_SIZE;
-	uint8_t key[VOLUME_KEY_LEN];
-	int rc = 0;
+	struct common c = {.size = DEFAULT_SIZE};
+	size_t n = a->volume_count + a->tree.count;
+	struct buf b;
+	int rc;
 
 	*ret_fd = -1;
-	if (a->volume_count == 0)
+	if (n == 0)
 		return 0;
+	if (n > CLI_VOLUME_MAX)
+		return error_set(err, ERR_INPUT, "%zu volumes and trees, at most %d can be mounted", n,
+			CLI_VOLUME_MAX);
 	prctl(PR_SET_DUMPABLE, 0); /* until execve: the key is here */
-	if (a->value[OPT_SIZE] && volume_size_parse(a->value[OPT_SIZE], &size, err))
-		return error_wrap(err, "--size %s", a->value[OPT_SIZE]);
-	for (size_t i = 0; rc == 0 && i < a->volume_count; i++)
-		rc = parse(a->volume[i], &list[i], err);
+	buf_init_secret(&b, LIST_MAX);
+	buf_put_u32be(&b, LIST_MAGIC);
+	buf_put_u32be(&b, (uint32_t)n);
+	rc = parse_sizes(a, &c, err);
 	if (rc == 0)
-		rc = take_key(a, list, a->volume_count, key, err);
-	for (size_t i = 0; rc == 0 && i < a->volume_count; i++)
-		if (!list[i].exists)
-			rc = create(&list[i], key, size, err);
+		rc = put_volumes(a, &c, &b, err);
 	if (rc == 0)
-		rc = hand_over(list, a->volume_count, key, ret_fd, err);
-	secret_wipe(key, sizeof(key));
-	for (size_t i = 0; i < a->volume_count; i++)
-		wanted_free(&list[i]);
+		rc = put_trees(a, &b, err);
+	if (rc == 0)
+		rc = b.failed ? no_memory(err) : sealed_file(&b, ret_fd, err);
+	buf_free(&b);
+	secret_wipe(&c, sizeof(c));
 	return rc ? -1 : 0;
 }

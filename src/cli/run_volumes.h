@@ -1,5 +1,5 @@
 /*
- * run_volumes: the volumes of `scone run`, made where there are none yet, and listed for the runtime in a sealed memory file: their keys are in
+ * run_volumes: the volumes of `scone run`, made where there are none yet, and its sealed trees, listed for the runtime in a sealed memory file: their keys are in
  * no argument and no variable.
  */
 #ifndef SCONE_CLI_RUN_VOLUMES_H

@@ -141,10 +141,10 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 	if (access(p->runtime, X_OK))
 		return error_set_errno(err, errno, "the runtime %s", p->runtime);
 	p->config_id = option_or_env(a, OPT_CONFIG_ID, "SCONE_CONFIG_ID");
-	if (p->config_id && a->volume_count)
+	if (p->config_id && (a->volume_count || a->tree.count))
 		return error_set(err, ERR_INPUT,
-			"--volume with --config-id: an attested service takes no volume of the host's "
-			"choice");
+			"%s with --config-id: an attested service takes no %s of the host's choice",
+			a->volume_count ? "--volume" : "--tree", a->volume_count ? "volume" : "tree");
 	if (run_volumes(a, &p->volumes, err))
 		return -1;
 	if (p->volumes >= 0)

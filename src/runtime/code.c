@@ -70,6 +70,7 @@ struct source {
 	off_t off;
 	struct stat st;
 	struct verified content; /* bytes NULL: none */
+	off_t base; /* where the file begins in content.fd */
 };
 
 static int plan_of(const struct source *s, size_t len, const struct rewrite_plan **ret)
@@ -87,7 +88,7 @@ static long map_source(const struct source *s, void *addr, size_t len, int prot,
 	bool rewrite = (prot & PROT_EXEC) && !plan_of(s, len, &plan) && plan->count;
 	/* What is to be rewritten: writable and not executable yet. */
 	long at = host_mmap(addr, len, rewrite ? (prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC : prot, flags,
-		s->content.bytes ? s->content.fd : s->fd, s->off);
+		s->content.bytes ? s->content.fd : s->fd, s->base + s->off);
 
 	if (host_failed(at)) {
 		if (plan)
@@ -130,7 +131,19 @@ long code_map(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	return at;
 }
 
-int code_may_run(const char *path)
+long code_map_sealed(
+	void *addr, size_t len, int prot, int flags, const struct code_sealed *content, off_t off)
+{
+	struct source s = {.fd = content->fd,
+		.off = off,
+		.st = content->st,
+		.content = {.bytes = content->bytes, .size = content->size, .fd = content->fd},
+		.base = content->at};
+
+	return map_source(&s, addr, len, prot, flags);
+}
+
+int code_may_run(const char *path, int open_fd)
 {
 	struct stat st;
 	struct verified content;
@@ -138,7 +151,7 @@ int code_may_run(const char *path)
 
 	if (!runtime.attested)
 		return 0;
-	fd = (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	fd = open_fd >= 0 ? open_fd : (int)host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
 	rc = (int)host_fstat(fd, &st);
@@ -148,7 +161,8 @@ int code_may_run(const char *path)
 		verified_put();
 	else if (!rc)
 		rc = verified_unmeasured(fd);
-	host_close(fd);
+	if (open_fd < 0)
+		host_close(fd);
 	return rc > 0 ? 0 : rc;
 }
 

@@ -172,7 +172,7 @@ static long do_exec(struct launch *l, struct thread *t)
 		l->has_sigmask = true;
 		l->sigmask = t->sigmask;
 		l->sigs_ignored = signal_ignored(t->proc);
-		rc = code_may_run(l->path);
+		rc = code_may_run(l->path, l->by_fd ? l->fd : -1);
 		if (!rc)
 			rc = exec_hand_over(l, t->proc);
 	}

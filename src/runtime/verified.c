@@ -258,20 +258,60 @@ static bool last_is_good(const struct code_entry *e)
 
 int verified_get(int fd, const struct stat *st, struct verified *ret)
 {
-	const struct code_entry *e = find(fd, st);
+	const struct code_entry *e;
 	int rc = 0;
 
-	if (!e)
-		return 0;
 	pthread_mutex_lock(&held.lock);
-	if (!last_is_good(e))
+	e = find(fd, st);
+	if (e && !last_is_good(e))
 		rc = load(fd, st, e);
-	if (rc) {
+	if (!e || rc) {
 		pthread_mutex_unlock(&held.lock);
 		return rc;
 	}
 	*ret = (struct verified){.bytes = held.last.bytes, .size = held.last.size, .fd = held.last.fd};
 	return 1;
+}
+
+/* The entry of a program that was adopted before, or a new one at the end. */
+static struct code_entry *adopted_entry(const char *path, const uint8_t digest[SHA256_LEN])
+{
+	struct code_entry *more;
+
+	for (size_t i = 0; i < manifest.count; i++)
+		if (!strcmp(manifest.entries[i].path, path) &&
+			secret_equal(manifest.entries[i].digest, digest, SHA256_LEN))
+			return &manifest.entries[i];
+	if (manifest.count == MANIFEST_MAX)
+		return NULL;
+	more = realloc(manifest.entries, (manifest.count + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	manifest.entries = more;
+	more += manifest.count;
+	*more = (struct code_entry){.role = CODE_EXECUTABLE, .path = strdup(path)};
+	memcpy(more->digest, digest, SHA256_LEN);
+	return more->path ? &manifest.entries[manifest.count++] : NULL;
+}
+
+int verified_adopt(int fd, const char *path)
+{
+	uint8_t digest[SHA256_LEN];
+	struct code_entry *e;
+	struct stat st;
+	uint64_t size;
+
+	if (host_fstat(fd, &st) || measure_fd(fd, digest, &size, NULL))
+		return -EIO;
+	pthread_mutex_lock(&held.lock);
+	held.entry = NULL;
+	e = adopted_entry(path, digest);
+	if (e) {
+		e->dev = st.st_dev;
+		e->ino = st.st_ino;
+	}
+	pthread_mutex_unlock(&held.lock);
+	return e ? 0 : -ENFILE;
 }
 
 void verified_put(void)
@@ -326,6 +366,7 @@ int verified_generated(const char *what)
 
 int verified_encode(struct buf *out)
 {
+	pthread_mutex_lock(&held.lock);
 	buf_put_u8(out, unmeasured_allowed);
 	buf_put_u8(out, generated_allowed);
 	buf_put_u32be(out, (uint32_t)manifest.count);
@@ -338,6 +379,7 @@ int verified_encode(struct buf *out)
 		buf_put_u64be(out, e->dev);
 		buf_put_u64be(out, e->ino);
 	}
+	pthread_mutex_unlock(&held.lock);
 	return out->failed ? -ENOMEM : 0;
 }
 

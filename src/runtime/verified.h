@@ -37,6 +37,9 @@ bool verified_keeps(void);
 /* ld.so has mapped what it wanted: give it back. */
 void verified_settle(void);
 
+/* A program of a sealed tree, copied to the sealed memory file fd, is of the manifest from now on, as path. 0, -ENOMEM, -EIO; -ENFILE: the manifest is full. */
+MUST_USE int verified_adopt(int fd, const char *path);
+
 /* May code that is not of the manifest be mapped executable? 0, or -EACCES after logging path and digest of the file. */
 MUST_USE int verified_unmeasured(int fd);
 /* May memory that is no file become executable? 0, or -EACCES after logging what asked (static text). */

@@ -45,12 +45,17 @@ uint32_t volumes_own_slot(void)
 static int hidden_fd(unsigned i)
 {
 	const struct volumes_shared *s = volumes_shared();
-	const int32_t own[] = {volumes_arena.fd, s->pages_fd, s->placeholder_fd, s->cwd_fd};
-	const unsigned n = sizeof(own) / sizeof(own[0]);
+	const int32_t own[] = {
+		volumes_arena.fd, s->pages_fd, s->placeholder_fd, s->cwd_fd, s->content_fd, s->content_ro_fd};
+	const unsigned n = s->content_fd ? 6 : 4;
 
 	if (i < n)
 		return own[i];
-	return i - n < s->mounts && i - n < VFS_MOUNTS ? s->mount[i - n].file.fd : -1;
+	i -= n;
+	for (uint32_t m = 0; m < s->mounts && m < VFS_MOUNTS; m++)
+		if (!s->mount[m].sealed && i-- == 0)
+			return s->mount[m].file.fd;
+	return -1;
 }
 
 void volumes_hide(struct process *p)
@@ -356,7 +361,8 @@ void volumes_keep_end(int rc)
 	lease_stop();
 	for (uint32_t i = 0; i < s->mounts; i++) {
 		secret_wipe(s->mount[i].key, sizeof(s->mount[i].key));
-		volume_file_close(&s->mount[i].file);
+		if (!s->mount[i].sealed)
+			volume_file_close(&s->mount[i].file);
 	}
 	s->close_error = rc;
 	__atomic_store_n(&s->closed, 1, __ATOMIC_RELEASE);

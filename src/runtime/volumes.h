@@ -83,6 +83,8 @@ void volumes_placeholder_identity(uint64_t *ret_dev, uint64_t *ret_ino);
 int volumes_cwd_fd(void);
 /* The descriptor of the pages object. */
 int volumes_pages_fd(void);
+/* The descriptor that content of sealed trees is mapped from: it cannot write. */
+int volumes_content_fd(void);
 /* Is this number one of the runtime's own? p: NULL for the keeper. */
 bool volumes_hides(const struct process *p, uint64_t fd);
 

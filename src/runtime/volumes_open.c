@@ -1,4 +1,4 @@
-/* volumes_open: how the first process opens the volumes, of a list or of a service, and leaves a keeper behind. */
+/* volumes_open: how the first process opens volumes and sealed trees, of a list or of a service, and leaves a keeper behind. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/memfd.h>
@@ -13,7 +13,7 @@
 #include "runtime/keeper.h"
 #include "runtime/volumes_shared.h"
 
-#define CONFIG_MAGIC 0x53564c31u /* "SVL1" */
+#define CONFIG_MAGIC 0x53564c32u /* "SVL2" */
 #define LIST_MAX_BYTES (256 * 1024)
 #define SERVICE_BYTES ((uint64_t)16 << 30) /* a service's volume may take so much */
 #define CACHE_BYTES ((size_t)256 << 20) /* of decrypted blocks, for each volume; taken as it is used */
@@ -31,10 +31,13 @@ struct config_mount {
 	uint8_t key[VOLUME_KEY_LEN];
 	struct volume_file file;
 	uint64_t size;
+	uint64_t cache; /* bytes; 0: CACHE_BYTES */
 	struct volume_limits limits;
 	struct volume_client *client; /* of a service's volume; owned */
 	struct volume_lease lease;
 	bool strict, fresh; /* fresh: made just now */
+	bool is_sealed; /* path is a tree's directory */
+	struct sealed_mount sealed;
 };
 
 static int config_string(struct rd *in, char *ret, size_t cap)
@@ -49,11 +52,42 @@ static int config_string(struct rd *in, char *ret, size_t cap)
 	return 0;
 }
 
+static int config_digest(struct rd *in, bool *ret_has, uint8_t ret[SHA256_LEN])
+{
+	const uint8_t *p;
+
+	*ret_has = rd_u8(in);
+	p = rd_bytes(in, SHA256_LEN);
+	if (p)
+		memcpy(ret, p, SHA256_LEN);
+	return p ? 0 : -EBADMSG;
+}
+
+/* What only a volume has, or only a tree. */
+static int config_rest(struct rd *in, struct config_mount *m)
+{
+	const uint8_t *key;
+
+	static_assert(KEY_HASH_LEN == SHA256_LEN, "both are digests");
+	m->is_sealed = rd_u8(in);
+	if (m->is_sealed)
+		return config_string(in, m->sealed.manifest_path, sizeof(m->sealed.manifest_path)) ||
+				       config_digest(in, &m->sealed.has_root, m->sealed.root) ||
+				       config_digest(in, &m->sealed.has_signer, m->sealed.signer)
+			       ? -EBADMSG
+			       : 0;
+	key = rd_bytes(in, VOLUME_KEY_LEN);
+	m->cache = rd_u64be(in);
+	if (!key || in->failed)
+		return -EBADMSG;
+	memcpy(m->key, key, VOLUME_KEY_LEN);
+	return 0;
+}
+
 static int config_decode(struct rd *in, struct config_mount **ret, uint32_t *ret_count)
 {
 	uint32_t magic = rd_u32be(in), n = rd_u32be(in);
 	struct config_mount *list;
-	const uint8_t *key;
 
 	if (in->failed || magic != CONFIG_MAGIC || n == 0 || n > VFS_MOUNTS)
 		return -EBADMSG;
@@ -65,10 +99,8 @@ static int config_decode(struct rd *in, struct config_mount **ret, uint32_t *ret
 	for (uint32_t i = 0; i < n; i++) {
 		list[i].file.fd = -1;
 		if (config_string(in, list[i].path, sizeof(list[i].path)) ||
-			config_string(in, list[i].at, sizeof(list[i].at)) ||
-			!(key = rd_bytes(in, VOLUME_KEY_LEN)))
+			config_string(in, list[i].at, sizeof(list[i].at)) || config_rest(in, &list[i]))
 			return -EBADMSG;
-		memcpy(list[i].key, key, VOLUME_KEY_LEN);
 	}
 	return rd_done(in) ? 0 : -EBADMSG;
 }
@@ -134,7 +166,7 @@ static int probe_leased(struct config_mount *m, const struct volume_env *env, st
 	return rc ? error_wrap(err, "volume %s", m->path) : 0;
 }
 
-static int probe(struct config_mount *m, struct error *err)
+static int probe_volume(struct config_mount *m, struct error *err)
 {
 	struct volume_version version;
 	struct volume_env env = volumes_file_env(&m->file);
@@ -160,10 +192,24 @@ static int probe(struct config_mount *m, struct error *err)
 		return error_set(err, ERR_CRYPTO, "%s is no volume, or another key's", m->path);
 	if (rc)
 		return error_set_errno(err, -rc, "volume %s", m->path);
-	m->limits = (struct volume_limits){.max_size = m->size, .cache = CACHE_BYTES};
+	m->limits = (struct volume_limits){.max_size = m->size, .cache = m->cache ? m->cache : CACHE_BYTES};
 	rc = arena_hide(m->file.fd);
 	m->file.fd = rc;
 	return rc < 0 ? error_set_errno(err, -rc, "volume %s: a descriptor for it", m->path) : 0;
+}
+
+static int probe(struct config_mount *m, struct error *err)
+{
+	if (!m->is_sealed)
+		return probe_volume(m, err);
+	return sealed_mount_probe(&m->sealed, err) ? error_wrap(err, "sealed tree %s", m->path) : 0;
+}
+
+/* Bytes of the arena that it takes, once it is probed. */
+static size_t arena_bytes(const struct config_mount *m)
+{
+	return VOLUMES_ALIGN(m->is_sealed ? sealed_fs_size(m->sealed.tree, m->sealed.manifest_len)
+					  : volume_arena_size(&m->limits));
 }
 
 static int make_placeholders(struct error *err)
@@ -188,22 +234,32 @@ static int make_placeholders(struct error *err)
 	return 0;
 }
 
-static int mount_one(struct process *p, struct config_mount *m, uint64_t *off, struct error *err)
+static int mount_sealed(struct process *p, struct config_mount *m, struct volumes_mount *s, uint64_t *content,
+	struct error *err)
 {
-	struct volumes_mount *s = &volumes_shared()->mount[volumes_shared()->mounts];
+	struct sealed_fs_env env = sealed_mount_env(s);
+	void *mem = volumes_arena.base + s->arena_off;
+	int rc;
+
+	s->sealed = true;
+	s->file.fd = -1;
+	memcpy(s->file.path, m->path, sizeof(m->path));
+	sealed_fs_make(mem, m->sealed.tree, m->sealed.manifest, m->sealed.manifest_len, *content);
+	*content += sealed_fs_content(m->sealed.tree);
+	rc = vfs_mount_sealed(p->volumes->caller.fs, m->at, &env, mem);
+	if (rc == -EEXIST)
+		return error_set(err, ERR_INPUT, "two volumes or trees at %s", m->at);
+	return rc < 0 ? error_set_errno(err, -rc, "sealed tree %s at %s", m->path, m->at) : 0;
+}
+
+static int mount_volume(struct process *p, struct config_mount *m, struct volumes_mount *s, struct error *err)
+{
 	struct volume_open_options options = {.limits = m->limits};
 	struct volume_env env;
 	struct vfs_mount how = {.path = m->at, .env = &env, .key = s->key, .options = &options};
 	struct volume_open_report report = {0};
-	struct stat st;
 	int rc;
 
-	if (host_call4(SYS_newfstatat, AT_FDCWD, (long)m->at, (long)&st, 0) == 0) {
-		s->host_dev = st.st_dev;
-		s->host_ino = st.st_ino;
-	}
-	s->arena_off = *off;
-	s->arena_len = volume_arena_size(&m->limits);
 	memcpy(s->key, m->key, sizeof(s->key));
 	memcpy(&s->file, &m->file, sizeof(s->file));
 	m->file.fd = -1;
@@ -224,23 +280,57 @@ static int mount_one(struct process *p, struct config_mount *m, uint64_t *off, s
 		lease_begin(m->client, &m->lease, vfs_mount_volume(p->volumes->caller.fs, (uint32_t)rc),
 			m->fresh ? NULL : &report.found, &s->lease, err))
 		return error_wrap(err, "volume %s at %s", m->path, m->at);
-	*off += VOLUMES_ALIGN(s->arena_len);
-	volumes_clients[volumes_shared()->mounts++] = m->client;
+	volumes_clients[volumes_shared()->mounts] = m->client;
 	m->client = NULL;
 	return 0;
+}
+
+/* off: in the arena, content: in the content object; both move on. */
+static int mount_one(
+	struct process *p, struct config_mount *m, uint64_t *off, uint64_t *content, struct error *err)
+{
+	struct volumes_mount *s = &volumes_shared()->mount[volumes_shared()->mounts];
+	struct stat st;
+
+	if (host_call4(SYS_newfstatat, AT_FDCWD, (long)m->at, (long)&st, 0) == 0) {
+		s->host_dev = st.st_dev;
+		s->host_ino = st.st_ino;
+	}
+	s->arena_off = *off;
+	s->arena_len = arena_bytes(m);
+	if (m->is_sealed ? mount_sealed(p, m, s, content, err) : mount_volume(p, m, s, err))
+		return -1;
+	*off += s->arena_len;
+	volumes_shared()->mounts++;
+	return 0;
+}
+
+/* Of all trees together. */
+static int make_content(const struct config_mount *list, uint32_t n, struct error *err)
+{
+	uint64_t len = 0;
+	bool any = false;
+	int rc;
+
+	for (uint32_t i = 0; i < n; i++) {
+		any = any || list[i].is_sealed;
+		len += list[i].is_sealed ? sealed_fs_content(list[i].sealed.tree) : 0;
+	}
+	rc = any ? sealed_content_make(len) : 0;
+	return rc ? error_set_errno(err, -rc, "memory for sealed trees") : 0;
 }
 
 static int open_each(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
 {
 	uint64_t off = VOLUMES_ALIGN(ARENA_HEAD + sizeof(struct volumes_shared)) +
 		       VOLUMES_ALIGN(vfs_region_size()),
-		 len = off;
+		 len = off, content = 0;
 	int rc;
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (probe(&list[i], err))
 			return -1;
-		len += VOLUMES_ALIGN(volume_arena_size(&list[i].limits));
+		len += arena_bytes(&list[i]);
 	}
 	rc = arena_create(&volumes_arena, len);
 	if (!rc)
@@ -252,10 +342,10 @@ static int open_each(struct process *p, struct config_mount *list, uint32_t n, s
 		rc = vfs_create(&volumes_vfs_env, volumes_region(), &p->volumes->caller);
 	if (rc)
 		return error_set_errno(err, -rc, "%" PRIu64 " MiB of memory for volumes", len >> 20);
-	if (make_placeholders(err))
+	if (make_placeholders(err) || make_content(list, n, err))
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
-		if (mount_one(p, &list[i], &off, err))
+		if (mount_one(p, &list[i], &off, &content, err))
 			return -1;
 	volumes_hide(p);
 	rc = keeper_start(&p->volumes->caller);
@@ -286,6 +376,7 @@ static void config_free(struct config_mount *list, uint32_t n)
 		if (list[i].file.fd >= 0)
 			volume_file_close(&list[i].file);
 		volume_client_free(list[i].client);
+		sealed_mount_clear(&list[i].sealed);
 	}
 	secret_wipe(list, n * sizeof(*list));
 	free(list);
@@ -356,12 +447,14 @@ int volumes_attach(struct vfs *fs)
 {
 	for (uint32_t i = 0; i < volumes_shared()->mounts && i < VFS_MOUNTS; i++) {
 		struct volumes_mount *s = &volumes_shared()->mount[i];
+		struct sealed_fs_env sealed = sealed_mount_env(s);
 		struct volume_env env = volumes_file_env(&s->file);
 		struct vfs_mount how = {.env = &env,
 			.key = s->key,
 			.arena = volumes_arena.base + s->arena_off,
 			.arena_len = s->arena_len};
-		int rc = vfs_mount_attach(fs, i, &how);
+		int rc = s->sealed ? vfs_mount_sealed_attach(fs, i, &sealed, how.arena)
+				   : vfs_mount_attach(fs, i, &how);
 
 		if (rc < 0)
 			return rc;

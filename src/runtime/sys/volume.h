@@ -37,6 +37,9 @@ long volume_copy_call(struct regs *r, struct thread *t, const struct fd_entry *e
 /* volume_map.c; not in vfs */
 long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e);
 
+/* volume_sealed.c: the same, in vfs, of a file of a sealed tree: a regular one, open for reading. */
+long volume_sealed_mmap(struct regs *r, struct thread *t);
+
 /* At the start, in the first process: its working directory is at or below a mount point, so it is the volume's, if that has it. */
 void volume_start_directory(void);
 

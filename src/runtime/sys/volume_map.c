@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "host/host.h"
 #include "runtime/code.h"
+#include "runtime/verified.h"
 #include "runtime/shields.h"
 #include "runtime/sys/volume.h"
 #include "runtime/volumes.h"
@@ -156,6 +157,8 @@ static long mmap_inside(struct regs *r, struct thread *t, const struct fd_entry 
 		return rc;
 	if (!S_ISREG(info.type))
 		return -ENODEV;
+	if (vfs_mount_is_sealed(volumes_caller(t)->fs, info.node.mount))
+		return volume_sealed_mmap(r, t);
 	if (type == MAP_PRIVATE)
 		return prot & PROT_EXEC ? map_code(r, t) : map_private(r, t);
 	if (type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
@@ -186,6 +189,11 @@ static long copy_program(
 		return fd;
 	n = vfs_fd_path(c, (int)fd, real, VFS_PATH_MAX);
 	copy = n < 0 ? n : memory_copy(c, (int)fd);
+	if (!host_failed(copy) && runtime.attested && vfs_mount_is_sealed(c->fs, p->dir.mount) &&
+		(rc = verified_adopt((int)copy, real))) {
+		host_close((int)copy);
+		copy = rc;
+	}
 	shields_lock();
 	fd_clear(t->proc, (int)fd);
 	(void)vfs_close(c, (int)fd);

@@ -125,6 +125,7 @@ struct volume_limits {
 	uint32_t open_inodes; /* most inodes open, or changed and not yet written, at once; 0: 65536 */
 };
 #define VOLUME_CACHE_MIN (2u << 20)
+#define VOLUME_CACHE_MAX ((uint64_t)64 << 30) /* that a policy or a command line may ask for */
 
 struct volume_open_options {
 	struct volume_limits limits;
