@@ -29,7 +29,7 @@ conformance: all
 	@tests/suites/run.py $(if $(CASES)$(if $(SUITES),,all),--programs="$(CASES)") $(or $(SUITES),$(if $(CASES),-))
 
 # Every figure that the documents quote.
-bench: bench-runtime bench-pyspark bench-evidence bench-cas bench-fs
+bench: bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net
 
 # The runtime against native and gVisor: make bench-runtime LINES='redis* compile'; bench/runtime.sh --list has the names.
 bench-runtime: all
@@ -42,6 +42,10 @@ bench-pyspark: all
 # Files on an encrypted volume, natively and on gocryptfs: make bench-fs LINES='pread create'
 bench-fs: all
 	@bench/fs.sh $(LINES)
+
+# The network shield against programs' own TLS, stunnel4 and plain TCP: make bench-net LINES='redis* connect'
+bench-net: all
+	@bench/net.sh $(LINES)
 
 # One CAS on SQLite and three on etcd, against TLS handshakes of OpenSSL on the same core; 10,000 sessions, 100,000 secrets.
 # make bench-cas LINES='sqlite-attest *-volumes'; bench/cas.py has the names.
@@ -92,4 +96,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs evidence stress cluster fuzz volume-programs docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs docs format install clean

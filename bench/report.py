@@ -50,12 +50,12 @@ def picture(path, title, rows):
         labels.append('"{}" {}'.format(text.replace('"', ""), n))
         data += f"{n} " + " ".join("NaN" if costs[name] is None else f"{costs[name]:.4f}" for name in series) + "\n"
     step = 0.8 / len(series)
-    colours = ("#1f6fb4", "#c8c8c8")
+    colours = ("#1f6fb4", "#c8c8c8", "#7a7a7a")
 
     def bar(n, name):
         low, high = (f"$1+{0.4 - step * (n + k):.3f}" for k in (1, 0))
         value = f"column({n + 2})"
-        return (f"$data using (1):({low}):({value} >= 0 ? 1 : NaN):({value}):({low}):({high}) with boxxyerror linecolor rgb '{colours[n % 2]}' "
+        return (f"$data using (1):({low}):({value} >= 0 ? 1 : NaN):({value}):({low}):({high}) with boxxyerror linecolor rgb '{colours[n % len(colours)]}' "
                 f"title '{name}'")
     bars = ", ".join(bar(n, name) for n, name in enumerate(series))
     marks = f", $data using ($2 > 1 ? $2 : 1):($1+{0.4 - step / 2:.3f}):(sprintf(' %.2f', $2)) with labels left font ',9' notitle"

@@ -35,6 +35,7 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	nginx: benchmark, server; the example with mutual TLS
 	wrk: benchmark, load of nginx
 	runsc: benchmark: gVisor, the peer
+	stunnel4: benchmark of the network shield: the peer
 	gnuplot-nox: pictures of the benchmarks
 	gocryptfs: benchmark of volumes: the peer
 	fuse3: mounts the peer
