@@ -75,6 +75,12 @@ static int commit(struct cas *c, struct error *err)
 {
 	int rc;
 
+	if (sealed_store_overtaken(c->store)) {
+		audit_drop(c->audit);
+		sealed_store_rollback(c->store);
+		metric_add(c->metrics, METRIC_BATCH_CONFLICTS, 1);
+		return error_set(err, ERR_CONFLICT, "another CAS changed the store while it was read");
+	}
 	if (sealed_store_staged(c->store))
 		return commit_staged(c, err);
 	rc = audit_end(c->audit, err);

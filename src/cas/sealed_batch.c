@@ -105,6 +105,7 @@ int sealed_store_begin(struct sealed_store *ss, struct error *err)
 	if (sealed_counter_resume(ss, err) || (ss->store->ops->shared && sealed_shared_refresh(ss, err)))
 		return -1;
 	ss->begun = true;
+	ss->overtaken = false;
 	return 0;
 }
 
@@ -112,11 +113,17 @@ void sealed_store_rollback(struct sealed_store *ss)
 {
 	undo_to(ss, 0);
 	ss->begun = false;
+	ss->overtaken = false;
 }
 
 bool sealed_store_staged(const struct sealed_store *ss)
 {
 	return ss->undo_count > 0;
+}
+
+bool sealed_store_overtaken(const struct sealed_store *ss)
+{
+	return ss->overtaken;
 }
 
 bool sealed_store_full(const struct sealed_store *ss)
@@ -238,7 +245,12 @@ static int commit(struct sealed_store *ss, struct error *err)
 
 int sealed_store_commit(struct sealed_store *ss, struct error *err)
 {
-	int rc = ss->undo_count ? commit(ss, err) : 0;
+	int rc = 0;
+
+	if (ss->overtaken)
+		rc = error_set(err, ERR_CONFLICT, "another CAS changed the store while it was read");
+	else if (ss->undo_count)
+		rc = commit(ss, err);
 
 	/* Nothing is left to undo if it was written. */
 	sealed_store_rollback(ss);

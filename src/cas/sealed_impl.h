@@ -30,6 +30,7 @@ struct sealed_store {
 	struct sealed_undo *undo;
 	size_t undo_count, undo_cap, staged_bytes;
 	bool begun; /* between begin and commit or rollback */
+	bool overtaken; /* since begin another CAS has changed a record that was read: what was read is of two states */
 	bool stale; /* the index may not be what the store has: read all */
 	struct error refusal; /* text not empty: no change is taken */
 	char counter_label[COUNTER_LABEL_MAX];
@@ -65,6 +66,8 @@ MUST_USE int sealed_counter_settle(struct sealed_store *ss, struct error *err);
 
 /* Learn what others have changed. Nothing is staged. */
 MUST_USE int sealed_shared_refresh(struct sealed_store *ss, struct error *err);
+/* Has another CAS changed the store since begin? */
+MUST_USE int sealed_shared_moved(struct sealed_store *ss, bool *ret, struct error *err);
 /* Stage the note for others of all that is staged. */
 MUST_USE int sealed_shared_note(struct sealed_store *ss, struct error *err);
 /* Write the batch of n changes, whose last two are the note and the head, whatever becomes of answers on the way. ERR_CONFLICT: another one was first;

@@ -290,6 +290,17 @@ int sealed_shared_refresh(struct sealed_store *ss, struct error *err)
 	return rc;
 }
 
+int sealed_shared_moved(struct sealed_store *ss, bool *ret, struct error *err)
+{
+	struct look l;
+	int rc = look(ss, ss->committed.generation, &l, err);
+
+	if (!rc)
+		*ret = !is_current(ss, &l.values[0]);
+	look_free(&l);
+	return rc;
+}
+
 /* --- committing --- */
 
 enum outcome { OUTCOME_DONE, OUTCOME_OTHER, OUTCOME_OPEN };

@@ -209,6 +209,23 @@ bool sealed_store_has(struct sealed_store *ss, const char *table, const char *na
 	return !sealed_record_key(&ss->keys, table, name, key, NULL) && record_index_find(&ss->index, key);
 }
 
+/* Another record than the one that was there at begin: was it another CAS that changed it? True, or not known, with err. */
+static bool is_overtaken(struct sealed_store *ss, const struct record_entry *e, struct error *err)
+{
+	bool moved;
+
+	if (!ss->store->ops->shared || !ss->begun)
+		return false;
+	if (sealed_shared_moved(ss, &moved, err))
+		return true;
+	if (!moved)
+		return false;
+	ss->overtaken = true;
+	error_set(err, ERR_UNAVAILABLE, "%s \"%s\": another CAS has just changed it: try again", e->table,
+		e->name);
+	return true;
+}
+
 /* The stored bytes of e, from the store; they are what they were when they were seen last. */
 static int fetch(struct sealed_store *ss, const struct record_entry *e, struct buf *value, struct error *err)
 {
@@ -216,6 +233,8 @@ static int fetch(struct sealed_store *ss, const struct record_entry *e, struct b
 	struct error why = {0};
 
 	if (ss->store->ops->get(ss->store, e->key, value, &why)) {
+		if (why.code == ERR_NOT_FOUND && is_overtaken(ss, e, err))
+			return -1;
 		/* The index knows it, so absence is no answer to give. */
 		if (why.code == ERR_NOT_FOUND)
 			return error_set(err, ERR_CRYPTO, "%s \"%s\": its record was deleted outside of CAS",
@@ -223,10 +242,13 @@ static int fetch(struct sealed_store *ss, const struct record_entry *e, struct b
 		return error_set(err, why.code, "%s \"%s\": %s", e->table, e->name, why.text);
 	}
 	sha256(value->data, value->len, digest);
-	if (!secret_equal(digest, e->digest, SHA256_LEN))
+	if (!secret_equal(digest, e->digest, SHA256_LEN)) {
+		if (is_overtaken(ss, e, err))
+			return -1;
 		return error_set(err, ERR_CRYPTO,
 			"%s \"%s\": its record was changed outside of CAS since it was read last", e->table,
 			e->name);
+	}
 	return 0;
 }
 

@@ -56,7 +56,7 @@ MUST_USE int sealed_store_bind(struct sealed_store *ss, struct tee *t, struct er
 bool sealed_store_uncertain(const struct sealed_store *ss);
 void sealed_store_close(struct sealed_store *ss); /* wipes keys; NULL is fine */
 
-/* Append the content to out (a secret buf). ERR_NOT_FOUND; ERR_CRYPTO if the store's record is not the one that was written. */
+/* Append the content to out (a secret buf). ERR_NOT_FOUND; ERR_CRYPTO if the store's record is not the one that was written; ERR_UNAVAILABLE: sealed_store_overtaken. */
 MUST_USE int sealed_store_get(
 	struct sealed_store *ss, const char *table, const char *name, struct buf *out, struct error *err);
 bool sealed_store_has(struct sealed_store *ss, const char *table, const char *name);
@@ -73,6 +73,8 @@ MUST_USE int sealed_store_begin(struct sealed_store *ss, struct error *err);
 MUST_USE int sealed_store_commit(struct sealed_store *ss, struct error *err);
 void sealed_store_rollback(struct sealed_store *ss); /* nothing is staged any more, and no transaction open */
 bool sealed_store_staged(const struct sealed_store *ss);
+/* Another CAS has changed, since begin, a record that was read: nothing of what was read and staged may be used, and commit says ERR_CONFLICT. */
+bool sealed_store_overtaken(const struct sealed_store *ss);
 /* Enough is staged that it should be committed before more is. */
 bool sealed_store_full(const struct sealed_store *ss);
 /* Every apply fails with this error, until NULL is given. */

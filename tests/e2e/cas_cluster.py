@@ -175,7 +175,7 @@ class Client(threading.Thread):
                 if self.noise.random() < 0.3:
                     self.drop()  # the next one may be another CAS
                 status = self.work()
-                if status in (429, 500, 503):
+                if status in (429, 503):
                     self.shared.add('refused')
                     self.drop()
                     time.sleep(0.2)
