@@ -95,6 +95,11 @@ enum opt {
 	OPT_OFFLINE,
 	OPT_NETWORK_RULES,
 	OPT_LISTENS,
+	OPT_CONSOLE_RULES,
+	OPT_CONSOLE_KEY_FILE,
+	OPT_SECRET,
+	OPT_SERVICE,
+	OPT_STREAM,
 	OPT_COUNT,
 };
 
@@ -164,6 +169,9 @@ int verb_proposal_ask(const struct args *a);
 int verb_identity(const struct args *a);
 int verb_measure(const struct args *a);
 int verb_net_explain(const struct args *a);
+int verb_console_attach(const struct args *a);
+int verb_console_decrypt(const struct args *a);
+int verb_console_encrypt(const struct args *a);
 int verb_evidence_show(const struct args *a);
 int verb_evidence_verify(const struct args *a);
 int verb_tee_probe(const struct args *a);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "cli/cas_list.h"
 #include "cli/cli.h"
+#include "cli/console_source.h"
 #include "cli/net_source.h"
 #include "cli/remote.h"
 #include "cli/run_volumes.h"
@@ -168,6 +169,25 @@ static int make_plan(const struct args *a, struct plan *p, struct error *err)
 	return 0;
 }
 
+static int take_console_rules(const struct args *a, const struct plan *p, struct error *err)
+{
+	char **env = NULL;
+
+	if (!a->value[OPT_CONSOLE_RULES])
+		return 0;
+	if (p->config_id)
+		return error_set(err, ERR_INPUT,
+			"--console-rules with --config-id %s: an attested service has the rules of its "
+			"session",
+			p->config_id);
+	if (console_source_file(a->value[OPT_CONSOLE_RULES], &env, err))
+		return -1;
+	for (size_t i = 0; env[i]; i++)
+		if (putenv(env[i]))
+			return error_set(err, ERR_NOMEM, "no memory for rules of the console");
+	return 0; /* the strings are the environment's now */
+}
+
 /* Into the environment, where a runtime without a policy looks for them. */
 static int take_network_rules(const struct args *a, const struct plan *p, struct error *err)
 {
@@ -196,7 +216,7 @@ int verb_run(const struct args *a)
 	size_t n = 0;
 
 	argv = calloc((size_t)a->count + 2 * a->code_count + 16, sizeof(*argv));
-	if (!argv || make_plan(a, &p, &err) || take_network_rules(a, &p, &err)) {
+	if (!argv || make_plan(a, &p, &err) || take_network_rules(a, &p, &err) || take_console_rules(a, &p, &err)) {
 		if (!argv)
 			error_set(&err, ERR_NOMEM, "no memory");
 		goto fail;

@@ -11,6 +11,7 @@
 
 static const char *log_program = "scone";
 static enum log_level log_level = LOG_LVL_WARN;
+static void (*log_sink)(const char *line, size_t n);
 
 static const char *const level_names[] = {
 	[LOG_LVL_ERROR] = "error",
@@ -48,6 +49,11 @@ void log_init(const char *program)
 void log_set_level(enum log_level level)
 {
 	__atomic_store_n(&log_level, level, __ATOMIC_RELAXED);
+}
+
+void log_set_sink(void (*sink)(const char *line, size_t n))
+{
+	log_sink = sink;
 }
 
 enum log_level log_get_level(void)
@@ -102,7 +108,10 @@ static void PRINTF_LIKE(2, 0) log_line(enum log_level level, const char *fmt, va
 	}
 	make_printable(line, len);
 	line[len++] = '\n';
-	write_line(line, len);
+	if (log_sink)
+		log_sink(line, len);
+	else
+		write_line(line, len);
 	errno = saved;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include "runtime/code.h"
+#include "runtime/console.h"
 #include "runtime/launch.h"
 #include "runtime/net.h"
 #include "runtime/self.h"
@@ -145,6 +146,7 @@ long exec_hand_over(const struct launch *l, struct process *p)
 	if (rc == -ENOENT)
 		rc = self_exec((int)fd, argv, envp);
 	net_exec_failed();
+	console_exec_failed();
 	volumes_inherit(p, false);
 	host_close((int)fd);
 	return rc;

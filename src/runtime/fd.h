@@ -21,6 +21,7 @@ enum fd_kind {
 	FD_VOLUME, /* of a volume: vfs.h knows the number */
 	FD_HIDDEN, /* the runtime's own: to the program it is not there */
 	FD_SOCKET, /* a stream socket of a program with rules: slot of its connection (net_table.h) */
+	FD_CONSOLE, /* protected or refused by the console shield: number of its channel (console_table.h) */
 	FD_KINDS
 };
 

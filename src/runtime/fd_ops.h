@@ -31,6 +31,8 @@ struct fd_ops {
 extern const struct fd_ops fd_ops_injected;
 /* sys/net_io.c */
 extern const struct fd_ops fd_ops_socket;
+/* sys/console.c */
+extern const struct fd_ops fd_ops_console;
 
 /* Enter a kind: once, before the program runs. */
 void fd_ops_set(unsigned kind, const struct fd_ops *ops);

@@ -19,6 +19,7 @@
 #include "runtime/attest.h"
 #include "runtime/code.h"
 #include "runtime/config.h"
+#include "runtime/console.h"
 #include "runtime/launch.h"
 #include "runtime/loader.h"
 #include "runtime/net.h"
@@ -298,7 +299,8 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 	rc = shields_init(&process, NULL);
 	if (rc)
 		return log_error("start the shields: %s", strerror(-rc)), -1;
-	if (net_start(&process, l->envp, &l->envc, &net_err))
+	if (net_start(&process, l->envp, &l->envc, &net_err) ||
+		console_start(&process, l->envp, &l->envc, "", &net_err))
 		return fail(&net_err, -1);
 	/* Once more through execve, so that /proc shows the program's arguments; if that cannot be, it runs all the same. */
 	l->has_sigmask = !host_sigmask(SIG_SETMASK, &all, &l->sigmask);
@@ -342,6 +344,8 @@ static int configure(const struct service_config *config, const struct options *
 	volume_start_directory();
 	if (!rc)
 		rc = net_start(&process, l->envp, &l->envc, err);
+	if (!rc)
+		rc = console_start(&process, l->envp, &l->envc, o->attest.config_id, err);
 	return rc ? -1 : 0;
 }
 
@@ -445,6 +449,7 @@ static int start(int argc, const struct host_start *host)
 	fd_ops_set(FD_VOLUME, &fd_ops_volume);
 	fd_ops_set(FD_HIDDEN, &fd_ops_hidden);
 	fd_ops_set(FD_SOCKET, &fd_ops_socket);
+	fd_ops_set(FD_CONSOLE, &fd_ops_console);
 	if (state >= 0) {
 		if (launch_read_state(state, &l, &process, &err) || (runtime.attested && attest_harden(&err)))
 			return fail(&err, EXIT_RUNTIME);

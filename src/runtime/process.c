@@ -13,6 +13,7 @@
 #include "runtime/code.h"
 #include "runtime/launch.h"
 #include "runtime/loader.h"
+#include "runtime/console.h"
 #include "runtime/net.h"
 #include "runtime/process.h"
 #include "runtime/shields.h"
@@ -122,11 +123,15 @@ long process_fork(const struct clone_request *q, struct regs *r, struct thread *
 	loader_lock();
 	signal_lock(t->proc);
 	net_fork_prepare();
+	console_fork_prepare();
 	pid = host_fork(q);
-	if (pid == 0)
+	if (pid == 0) {
+		console_fork_child(t->proc);
 		net_fork_child(t->proc);
-	else
+	} else {
+		console_fork_parent(t->proc, pid);
 		net_fork_parent(t->proc, pid);
+	}
 	signal_unlock(t->proc);
 	loader_unlock();
 	code_unlock();

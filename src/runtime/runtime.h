@@ -99,6 +99,7 @@ struct process {
 	struct process_volumes *volumes; /* NULL: there are none; runtime/volumes.h */
 	struct fd_table *fds; /* what the bits stand for; owned by runtime/fd.c */
 	bool net_rules; /* the network shield has rules (runtime/net.h) */
+	bool console_rules; /* the console shield has (runtime/console.h) */
 	const uint32_t *net_shaking; /* with rules: handshakes under way, read without a lock */
 	struct launch *launching; /* of a vfork child in execve: its memory is the parent's, who frees it */
 	bool has_threads; /* of a child that shares its parent's memory: it made some */

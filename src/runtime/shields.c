@@ -1,6 +1,7 @@
 #include "runtime/shields.h"
 
 #include <errno.h>
+#include "runtime/console.h"
 #include "runtime/fd.h"
 #include "runtime/net.h"
 #include "runtime/volumes.h"
@@ -61,10 +62,11 @@ int shields_encode(struct process *p, struct buf *out)
 		injected_encode(files, out);
 	else
 		buf_put_u32be(out, 0);
-	if (!out->failed && net_encode(p, out))
+	if (!out->failed && (net_encode(p, out) || console_encode(p, out)))
 		out->failed = true;
 	fd_encode(p, out);
 	net_table_keep(true);
+	console_table_keep(true);
 	shields_unlock();
 	return ret ? ret : out->failed ? -ENOMEM : 0;
 }
@@ -88,9 +90,13 @@ int shields_decode(struct process *p, struct rd *in)
 	if (ret == 0)
 		ret = net_decode(p, in);
 	if (ret == 0)
+		ret = console_decode(p, in);
+	if (ret == 0)
 		ret = fd_decode(p, in, count);
 	if (ret == 0)
 		net_decode_fds(p);
+	if (ret == 0)
+		console_decode_fds(p);
 	if (ret == 0)
 		volumes_exec_done(p);
 	return ret;

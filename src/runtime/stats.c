@@ -1,3 +1,4 @@
+#include "runtime/console.h"
 #include "runtime/stats.h"
 
 #include <fcntl.h>
@@ -144,7 +145,7 @@ static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[n++] = '\n';
-	host_write(2, line, n);
+	console_log_line(line, n);
 }
 
 static void say_site(const struct hot *h)

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include "runtime/fd.h"
+#include "runtime/console.h"
 #include "runtime/net.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
@@ -305,6 +306,8 @@ long sys_exit(struct regs *r, struct thread *t)
 		stats_print();
 	if (t->is_leader && t->proc->volumes && !fd_has_company())
 		volumes_exit(t->proc);
+	if (t->is_leader && t->proc->console_rules && !fd_has_company())
+		console_exit(t->proc);
 	if (t->is_leader)
 		host_call1(SYS_exit,
 			(long)r->rdi); /* the kernel has the program's clear_child_tid and robust list */

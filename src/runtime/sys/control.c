@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include "runtime/console.h"
 #include "runtime/net.h"
 #include "runtime/stats.h"
 #include "runtime/sys/table.h"
@@ -72,6 +73,8 @@ long sys_exit_group(struct regs *r, struct thread *t)
 	volumes_exit(t->proc);
 	if (!t->is_vfork && net_active(t->proc))
 		net_exit(t->proc);
+	if (!t->is_vfork && t->proc->console_rules)
+		console_exit(t->proc);
 	return host_call1(SYS_exit_group, (long)r->rdi);
 }
 

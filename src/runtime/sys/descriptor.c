@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "host/host.h"
+#include "runtime/console.h"
 #include "runtime/fd_ops.h"
 #include "runtime/net.h"
 #include "runtime/shields.h"
@@ -34,6 +35,8 @@ static void adopt(struct thread *t, int fd)
 	fd_adopt(t->proc, fd, st.st_dev, st.st_ino);
 	if (net_active(t->proc) && S_ISSOCK(st.st_mode))
 		net_adopt(t->proc, fd, st.st_dev, st.st_ino);
+	if (t->proc->console_rules)
+		console_adopt(t->proc, fd, st.st_dev, st.st_ino);
 	shields_unlock();
 }
 

@@ -234,6 +234,8 @@ long sys_sendmsg(struct regs *r, struct thread *t)
 {
 	struct fd_entry e = fd_load(t->proc, r->rdi);
 
+	if (e.kind == FD_CONSOLE)
+		return fd_call(r, t, (int)r->rdi);
 	if (e.kind == FD_SOCKET && !plain(&e))
 		return send_message(t, (int)r->rdi, r->rsi, (int)r->rdx);
 	if ((int)r->rdx & MSG_FASTOPEN)
@@ -246,6 +248,8 @@ long sys_sendmmsg(struct regs *r, struct thread *t)
 {
 	struct fd_entry e = fd_load(t->proc, r->rdi);
 
+	if (e.kind == FD_CONSOLE)
+		return fd_call(r, t, (int)r->rdi);
 	if (e.kind == FD_SOCKET && !plain(&e))
 		return many(r, t, send_message);
 	if ((int)r->r10 & MSG_FASTOPEN)

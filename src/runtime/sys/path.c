@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "host/host.h"
+#include "runtime/console.h"
 #include "runtime/hosted.h"
 #include "runtime/place.h"
 #include "runtime/served.h"
@@ -61,6 +62,12 @@ static long open_path(
 
 	if (!take_path(path, user))
 		return pass(r);
+	if (t->proc->console_rules) {
+		long ret = console_open_path(t, dirfd, path, flags);
+
+		if (ret != CONSOLE_NOT_OURS)
+			return ret;
+	}
 	return open_place(r, t, place_find(t, dirfd, path, nofollow ? PLACE_NOFOLLOW : 0), flags, mode);
 }
 
@@ -104,6 +111,12 @@ long sys_openat2(struct regs *r, struct thread *t)
 	if (r->r10 < sizeof(how) || user_copy(&how, (const void *)r->rdx, sizeof(how)) < 0 ||
 		!take_path(path, r->rsi))
 		return pass(r);
+	if (how.resolve && t->proc->console_rules) {
+		long ret = console_open_path(t, (int)r->rdi, path, (uint32_t)how.flags);
+
+		if (ret != CONSOLE_NOT_OURS)
+			return ret;
+	}
 	if (how.resolve)
 		return open_place(r, t, restricted_place(t, (int)r->rdi, path, &how), (uint32_t)how.flags,
 			(uint32_t)how.mode);
@@ -191,6 +204,10 @@ static long stat_path(
 	ret = pass(r);
 	if (ret == 0 && user_copy(&st, (const void *)out, sizeof(st)) < 0)
 		return ret;
+	if (ret == 0 && !*path && fd_load(t->proc, (uint32_t)dirfd).kind == FD_CONSOLE) {
+		console_hide_kind(&st);
+		return user_copy((void *)out, &st, sizeof(st));
+	}
 	p = place_after(t, ret, S_ISREG(st.st_mode), st.st_dev, st.st_ino, dirfd, path, at_flags);
 	return p.kind == PLACE_FILE ? served_stat(p.id, out) : ret;
 }
@@ -231,6 +248,10 @@ long sys_statx(struct regs *r, struct thread *t)
 	ret = pass(r);
 	if (ret == 0 && user_copy(&st, (const void *)r->r8, sizeof(st)) < 0)
 		return ret;
+	if (ret == 0 && !*path && fd_load(t->proc, (uint32_t)r->rdi).kind == FD_CONSOLE) {
+		console_hide_kindx(&st);
+		return user_copy((void *)r->r8, &st, sizeof(st));
+	}
 	/* The type is always filled in on x86-64's file systems; without it the identity is looked up all the same. */
 	p = place_after(t, ret, !(st.stx_mask & STATX_TYPE) || S_ISREG(st.stx_mode),
 		makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_ino, (int)r->rdi, path, at_flags);

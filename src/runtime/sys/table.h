@@ -20,7 +20,7 @@
 
 enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
 /* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way; VOLUME_ANY: in one with
- * volumes. NET_ONLY: the descriptor is looked at in a program with rules of the network only. */
+ * volumes. NET_ONLY: the descriptor is looked at in a program with rules of the network or the console only. */
 enum sys_flags {
 	FD_ARG0 = 1,
 	FD_ARG1 = 2,

@@ -16,7 +16,7 @@ static bool may_be_slow(const struct process *p, unsigned flags)
 		return false;
 	if ((p->net_rules && (flags & NET_FLAGS)) || (p->volumes && (flags & VOLUME_ANY)))
 		return true;
-	return (flags & FD_FLAGS) && !(flags & NET_ONLY);
+	return (flags & FD_FLAGS) && (!(flags & NET_ONLY) || p->console_rules);
 }
 
 void lean_start(const struct process *p)
@@ -46,7 +46,7 @@ static void finish(struct regs *r, long ret)
 
 static bool touches_shield(const struct process *p, const struct regs *r, unsigned flags)
 {
-	if (!p->fd_bits || ((flags & NET_ONLY) && !p->net_rules))
+	if (!p->fd_bits || ((flags & NET_ONLY) && !p->net_rules && !p->console_rules))
 		return false;
 	if (((flags & VOLUME_ANY) && p->volumes) || ((flags & NET_ANY) && p->net_rules) ||
 		((flags & NET_WAITS) && net_is_shaking(p)))

@@ -223,7 +223,7 @@ static int on_record(
 	if (len < 0)
 		return error_set(err, ERR_CRYPTO,
 			"record %" PRIu64 " of the console stream '%s' is not the one that belongs there: "
-					  "changed, out of order, repeated, "
+			"changed, out of order, repeated, "
 			"one before it left out, or sealed with another key",
 			r->half.seq, r->hello.name);
 	console_half_advance(&r->half);
