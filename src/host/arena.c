@@ -50,13 +50,15 @@ static int map(struct arena *a, int fd, size_t len)
 
 int arena_create(struct arena *a, size_t len)
 {
-	long fd = host_call2(SYS_memfd_create, (long)"openscone-arena", MFD_CLOEXEC);
+	long fd = host_call2(SYS_memfd_create, (long)"openscone-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int rc;
 
 	if (host_failed(fd))
 		return (int)fd;
 	len = (len + PAGE - 1) & ~(PAGE - 1);
 	rc = (int)host_call2(SYS_ftruncate, fd, (long)len);
+	if (!rc)
+		rc = (int)host_call3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	if (!rc)
 		rc = arena_hide((int)fd);
 	else

@@ -393,6 +393,19 @@ int volumes_mount_over(uint64_t dev, uint64_t ino)
 	return -1;
 }
 
+/* All memory files are of one device. */
+bool volumes_is_own(uint64_t dev, uint64_t ino)
+{
+	const struct volumes_shared *s = volumes_shared();
+
+	if (dev != s->placeholder_dev)
+		return false;
+	for (size_t i = 0; i < sizeof(s->own_ino) / sizeof(s->own_ino[0]); i++)
+		if (s->own_ino[i] && s->own_ino[i] == ino)
+			return true;
+	return false;
+}
+
 int volumes_cwd_fd(void)
 {
 	return volumes_shared()->cwd_fd;

@@ -79,6 +79,8 @@ MUST_USE long volumes_placeholder(uint32_t flags);
 /* The mount whose point is this directory of the host; -1: none. */
 int volumes_mount_over(uint64_t dev, uint64_t ino);
 void volumes_placeholder_identity(uint64_t *ret_dev, uint64_t *ret_ino);
+/* Is this a memory file of the runtime's own, which no name in /proc may lead the program to? */
+bool volumes_is_own(uint64_t dev, uint64_t ino);
 /* Number that stands for the working directory in the slot's table, and for a hidden placeholder in the kernel's. */
 int volumes_cwd_fd(void);
 /* The descriptor of the pages object. */

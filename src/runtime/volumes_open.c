@@ -21,7 +21,7 @@
 
 static int hidden_memfd(const char *name)
 {
-	long fd = host_call2(SYS_memfd_create, (long)name, MFD_CLOEXEC);
+	long fd = host_call2(SYS_memfd_create, (long)name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	return host_failed(fd) ? (int)fd : arena_hide((int)fd);
 }
@@ -231,6 +231,9 @@ static int make_placeholders(struct error *err)
 	/* Sparse: as long as anything may be mapped. */
 	if (host_call2(SYS_ftruncate, s->pages_fd, INT64_MAX - 4095))
 		return error_set(err, ERR_IO, "the pages of shared mappings cannot be made");
+	/* Nobody cuts them: who finds a name for one in /proc neither. */
+	if (host_call3(SYS_fcntl, s->pages_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return error_set(err, ERR_IO, "the pages of shared mappings cannot be sealed");
 	return 0;
 }
 
@@ -320,6 +323,25 @@ static int make_content(const struct config_mount *list, uint32_t n, struct erro
 	return rc ? error_set_errno(err, -rc, "memory for sealed trees") : 0;
 }
 
+/* Which memory files the program is kept from. */
+static int note_own(struct error *err)
+{
+	struct volumes_shared *s = volumes_shared();
+	const int fds[] = {volumes_arena.fd, s->pages_fd, s->content_fd};
+	struct stat st;
+
+	static_assert(sizeof(fds) / sizeof(fds[0]) == sizeof(s->own_ino) / sizeof(s->own_ino[0]), "each");
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (!fds[i])
+			continue;
+		if (host_fstat(fds[i], &st))
+			return error_set(
+				err, ERR_IO, "the runtime's own memory file %zu cannot be looked at", i);
+		s->own_ino[i] = st.st_ino;
+	}
+	return 0;
+}
+
 static int open_each(struct process *p, struct config_mount *list, uint32_t n, struct error *err)
 {
 	uint64_t off = VOLUMES_ALIGN(ARENA_HEAD + sizeof(struct volumes_shared)) +
@@ -342,7 +364,7 @@ static int open_each(struct process *p, struct config_mount *list, uint32_t n, s
 		rc = vfs_create(&volumes_vfs_env, volumes_region(), &p->volumes->caller);
 	if (rc)
 		return error_set_errno(err, -rc, "%" PRIu64 " MiB of memory for volumes", len >> 20);
-	if (make_placeholders(err) || make_content(list, n, err))
+	if (make_placeholders(err) || make_content(list, n, err) || note_own(err))
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
 		if (mount_one(p, &list[i], &off, &content, err))

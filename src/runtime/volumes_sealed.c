@@ -81,13 +81,15 @@ void sealed_mount_clear(struct sealed_mount *m)
 int sealed_content_make(uint64_t len)
 {
 	struct volumes_shared *s = volumes_shared();
-	long fd = host_call2(SYS_memfd_create, (long)"openscone-sealed", MFD_CLOEXEC), ro;
+	long fd = host_call2(SYS_memfd_create, (long)"openscone-sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING), ro;
 	char link[64];
 	long rc;
 
 	if (host_failed(fd))
 		return (int)fd;
 	rc = host_call2(SYS_ftruncate, fd, (long)len);
+	if (!rc)
+		rc = host_call3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%ld", fd);
 	ro = rc ? rc : host_openat(AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
 	if (host_failed(ro)) {

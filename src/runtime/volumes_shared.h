@@ -30,6 +30,7 @@ struct volumes_shared {
 	int32_t pages_fd, placeholder_fd, cwd_fd;
 	int32_t content_fd, content_ro_fd; /* of sealed trees; 0: there are none */
 	uint64_t placeholder_dev, placeholder_ino;
+	uint64_t own_ino[3]; /* of the arena, the pages, the content of sealed trees */
 	struct lease_bell bell;
 	struct volumes_mount mount[VFS_MOUNTS];
 };

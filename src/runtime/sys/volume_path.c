@@ -44,10 +44,15 @@ static long after_host(const struct volume_call *call, struct regs *r, struct th
 
 	if (ret < 0 || call->after == NOTHING)
 		return ret;
-	if (call->after == OPENED && host_fstat((int)ret, &st) == 0 && S_ISDIR(st.st_mode))
-		mount = volumes_mount_over(st.st_dev, st.st_ino);
-	else if (call->after == STATTED &&
-		 user_copy(&st, (const void *)(r->nr == SYS_newfstatat ? r->rdx : r->rsi), sizeof(st)) == 0)
+	if (call->after == OPENED && host_fstat((int)ret, &st) == 0) {
+		if (volumes_is_own(st.st_dev, st.st_ino)) {
+			host_close((int)ret);
+			return -EACCES;
+		}
+		mount = S_ISDIR(st.st_mode) ? volumes_mount_over(st.st_dev, st.st_ino) : -1;
+	}
+	if (call->after == STATTED &&
+		user_copy(&st, (const void *)(r->nr == SYS_newfstatat ? r->rdx : r->rsi), sizeof(st)) == 0)
 		mount = S_ISDIR(st.st_mode) ? volumes_mount_over(st.st_dev, st.st_ino) : -1;
 	else if (call->after == STATXED && user_copy(&x, (const void *)r->r8, sizeof(x)) == 0)
 		mount = S_ISDIR(x.stx_mode)

@@ -254,7 +254,13 @@ static int pair_link(const struct vfs_caller *c, const struct vfs_place *from, c
 const struct volume_call volume_calls[SYS_TABLE_SIZE] = {
 	[SYS_open] =
 		{.dir = -1, .path = 0, .at = 1, .follow = OPEN_FLAGS, .after = OPENED, .place = place_open},
-	[SYS_creat] = PATH_MAKES(place_open, FOLLOW),
+	[SYS_creat] = {.dir = -1,
+		.path = 0,
+		.at = -1,
+		.follow = FOLLOW,
+		.creates = true,
+		.after = OPENED,
+		.place = place_open},
 	[SYS_openat] =
 		{.dir = 0, .path = 1, .at = 2, .follow = OPEN_FLAGS, .after = OPENED, .place = place_open},
 	[SYS_stat] =
