@@ -5,7 +5,7 @@ evidence, configuration) per second of the server's processor time to handshakes
 second of clock would compare loads. Three CAS share all processors with their etcd and the load.
 
 bench/cas.py BIN TOOL OUT [LINE…]     LINE: a pattern of sqlite-handshakes, -attest, -slow, -reads, -updates, -volumes, etcd-attest, -reads, -updates, -volumes
-SECONDS (8) for each line, SESSIONS (10000) with ten secrets each are loaded before, on each side that has a line.
+BENCH_SECONDS (8) for each line, BENCH_SESSIONS (10000) with ten secrets each are loaded before, on each side that has a line.
 """
 
 import fnmatch
@@ -28,8 +28,8 @@ import report  # noqa: E402
 
 BIN, TOOL, OUT = sys.argv[1:4]
 WANTED = sys.argv[4:] or ["*"]
-SECONDS = float(os.environ.get("SECONDS", "8"))
-SESSIONS = int(os.environ.get("SESSIONS", "10000"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
+SESSIONS = int(os.environ.get("BENCH_SESSIONS", "10000"))
 SLOW = 1000  # connections that send a byte now and then
 os.environ["SCONE_BIN"] = BIN
 from cas_cluster import Cluster  # noqa: E402
