@@ -1,4 +1,4 @@
-/* What a machine's evidence consists of: SEV-SNP reports and certificate tables, TPM quotes, keys and event logs, Nitro documents, and whole bundles. */
+/* What a machine's evidence consists of: SEV-SNP reports and certificate tables, TPM quotes, keys and event logs, Nitro documents, answers of Intel's quoting service, and whole bundles. */
 #include <stdlib.h>
 #include <string.h>
 #include "../lib/make_nitro.h"
@@ -14,6 +14,7 @@
 #include "evidence/type.h"
 #include "evidence/workload.h"
 #include "fuzz.h"
+#include "tee/aesm.h"
 
 #define NOW 1800000000ull
 
@@ -185,6 +186,20 @@ static void run_log(const uint8_t *p, size_t n)
 		fuzz_check(!(r.extended >> TPM_PCR_COUNT) && r.events <= n);
 }
 
+/* The call's number, then an answer of Intel's quoting service. */
+static void run_aesm(const uint8_t *p, size_t n)
+{
+	struct error err = {0};
+	struct aesm_answer a;
+
+	if (n == 0)
+		return;
+	if (aesm_answer_decode(p + 1, n - 1, (enum aesm_call)p[0], &a, &err) < 0)
+		check_refusal(&err);
+	else
+		fuzz_check(inside(p, n, a.value));
+}
+
 /* A bundle of any type: whatever comes is refused, or says what was signed. */
 static void run_bundle(const uint8_t *p, size_t n)
 {
@@ -318,6 +333,19 @@ int main(int argc, char **argv)
 	const struct fuzz_seed signatures[] = {seed_of(&made.signature)}, keys[] = {seed_of(&made.key)};
 	const struct fuzz_seed logs[] = {seed_of(&made.log)};
 	const struct fuzz_seed bundles[] = {seed_of(&bundle[0]), seed_of(&bundle[1]), seed_of(&bundle[2])};
+	/* GetQuoteEx: no error, a quote of four bytes; GetQuoteSizeEx: no error, 4600 */
+	static const uint8_t quote_answer[] = {17, 0x8a, 0x01, 0x08, 0x08, 0x00, 0x12, 0x04, 1, 2, 3, 4},
+			     size_answer[] = {16, 0x82, 0x01, 0x05, 0x08, 0x00, 0x10, 0xf8, 0x23};
+	const struct fuzz_seed answers[] = {
+		{quote_answer, sizeof(quote_answer)}, {size_answer, sizeof(size_answer)}};
+	struct aesm_answer a;
+
+	fuzz_check(
+		aesm_answer_decode(quote_answer + 1, sizeof(quote_answer) - 1, AESM_QUOTE, &a, NULL) == 0 &&
+		a.value.n == 4);
+	fuzz_check(aesm_answer_decode(size_answer + 1, sizeof(size_answer) - 1, AESM_QUOTE_SIZE, &a, NULL) ==
+			   0 &&
+		   a.number == 4600);
 	make_las_seed(las);
 	const struct fuzz_seed words_of_las[] = {{las, sizeof(las)}};
 	const struct fuzz_target targets[] = {
@@ -330,6 +358,7 @@ int main(int argc, char **argv)
 		{"tpm signature", run_signature, signatures, 1, words},
 		{"tpm key", run_public, keys, 1, words},
 		{"event log", run_log, logs, 1, words},
+		{"aesm answer", run_aesm, answers, 2, words},
 		{"bundle", run_bundle, bundles, 3, words},
 	};
 	int rc = fuzz_main(argc, argv, targets, sizeof(targets) / sizeof(*targets), 1500);

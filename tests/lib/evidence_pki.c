@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/x509.h"
+#include "evidence/collateral.h"
 
 #define NEED(x)                                                                                              \
 	do {                                                                                                 \
@@ -190,4 +191,17 @@ struct pki_extension pki_text(const char *oid, const char *text)
 	NEED(e.n <= sizeof(e.value));
 	memcpy(e.value + 2, text, strlen(text));
 	return e;
+}
+
+struct collateral *pki_list_collateral(const struct pki_list *l)
+{
+	struct collateral *c = collateral_new();
+	struct buf crl;
+
+	buf_init(&crl, 65536);
+	pki_revocation_list(l, &crl);
+	if (!c || collateral_add(c, crl.data, crl.len, NULL) < 0)
+		abort();
+	buf_free(&crl);
+	return c;
 }

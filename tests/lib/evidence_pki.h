@@ -45,6 +45,8 @@ struct pki_list {
 };
 /* DER, appended. */
 void pki_revocation_list(const struct pki_list *l, struct buf *out);
+/* Collateral with this list alone; collateral_free it. */
+struct collateral *pki_list_collateral(const struct pki_list *l);
 
 EVP_PKEY *pki_key(enum key_type type);
 void pki_pem(X509 *c, struct buf *out);

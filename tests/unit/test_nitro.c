@@ -10,6 +10,7 @@
 #include "../lib/vectors.h"
 #include "crypto/hash.h"
 #include "evidence/check.h"
+#include "evidence/collateral.h"
 #include "evidence/nitro.h"
 #include "evidence/nitro_cbor.h"
 
@@ -321,6 +322,38 @@ static void test_chain(void **state)
 	EVP_PKEY_free(p256);
 }
 
+/* A list that an operator imported counts, though AWS publishes none for enclaves. */
+static void test_revocation(void **state)
+{
+	static const uint64_t leaf = 77, other = 78;
+	const struct nitro_maker *m = &maker;
+	struct pki_list l = {m->middle, m->middle_key, PKI_DEFAULT, NOW - 100, NOW + 100, &other, 1};
+	struct verify_context ctx = context();
+	struct collateral *c = pki_list_collateral(&l);
+	struct nitro_spec s = honest();
+	struct verdict v;
+
+	ctx.collateral = c;
+	s.leaf = leaf_of(m->leaf_key, m->middle, m->middle_key, MAKE_NITRO_FROM, MAKE_NITRO_TO);
+	accepted(&s, &ctx, &v);
+	assert_int_equal(v.valid_until, NOW + 100);
+	collateral_free(c);
+	l.serials = &leaf;
+	ctx.collateral = c = pki_list_collateral(&l);
+	refused(&s, &ctx, CHECK_REVOKED_KEY, "'i-0-enc0' (serial number 4d) is revoked");
+	collateral_free(c);
+	l.to = NOW - 1;
+	ctx.collateral = c = pki_list_collateral(&l);
+	refused(&s, &ctx, CHECK_CRL_TIME, "revocation list of 'zone");
+	collateral_free(c);
+	l.to = NOW + 100;
+	l.key = m->root_key; /* the right name, another's signature */
+	ctx.collateral = c = pki_list_collateral(&l);
+	refused(&s, &ctx, CHECK_CRL_SIGNATURE, "not signed by it");
+	collateral_free(c);
+	X509_free(s.leaf);
+}
+
 static void judged(
 	const struct verdict *v, const struct nitro_wanted *w, enum evidence_check check, const char *word)
 {
@@ -482,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_form),
 		cmocka_unit_test(test_cose),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_revocation),
 		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_cbor),
 		cmocka_unit_test(test_real),

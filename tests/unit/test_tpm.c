@@ -11,6 +11,7 @@
 #include "../lib/vectors.h"
 #include "core/encode.h"
 #include "evidence/check.h"
+#include "evidence/collateral.h"
 #include "evidence/tpm.h"
 #include "evidence/tpm_key.h"
 
@@ -375,7 +376,10 @@ static void test_certificates(void **state)
 		.to = TO,
 		.ca = true,
 		.path_length = -1};
-	X509 *ca = pki_certificate(&s), *leaf, *other;
+	X509 *ca = pki_certificate(&s), *leaf, *other, *stranger;
+	static const uint64_t serial = 42;
+	struct pki_list list;
+	struct collateral *c;
 	struct verify_context ctx = context();
 	struct tpm_quote_spec quote = honest();
 	struct trust_root root = {.tee = TEE_TPM};
@@ -389,10 +393,19 @@ static void test_certificates(void **state)
 		.issuer = ca,
 		.issuer_key = ca_key,
 		.from = FROM,
-		.to = TO};
+		.to = TO,
+		.serial = serial};
 	leaf = pki_certificate(&s);
 	s.key = maker[P384].key;
 	other = pki_certificate(&s);
+	s = (struct pki_spec){.common_name = "Another maker",
+		.key = ca_key,
+		.from = FROM,
+		.to = TO,
+		.ca = true,
+		.path_length = -1};
+	stranger = pki_certificate(&s);
+	list = (struct pki_list){ca, ca_key, PKI_DEFAULT, NOW - 100, NOW + 100, &serial, 1};
 	pki_key_hash(ca, root.key_hash);
 	ctx.roots = &root;
 	ctx.root_count = 1;
@@ -410,6 +423,24 @@ static void test_certificates(void **state)
 	root.key_hash[0] ^= 1;
 	refused(&e, &ctx, CHECK_CHAIN_ROOT, "TPM maker");
 	root.key_hash[0] ^= 1;
+	ctx.collateral = c = pki_list_collateral(&list);
+	refused(&e, &ctx, CHECK_REVOKED_KEY, "'AK' (serial number 2a) is revoked");
+	collateral_free(c);
+	ctx.collateral = NULL;
+	buf_reset(&pem);
+	pki_pem(leaf, &pem);
+	e.item[ITEM_CERTIFICATES] = (struct bytes){pem.data, pem.len};
+	refused(&e, &ctx, CHECK_CHAIN_MISSING, "ends in 'AK'");
+	buf_reset(&pem);
+	pki_pem(ca, &pem);
+	pki_pem(leaf, &pem);
+	e.item[ITEM_CERTIFICATES] = (struct bytes){pem.data, pem.len};
+	refused(&e, &ctx, CHECK_CHAIN_MISSING, "ends in 'AK'");
+	buf_reset(&pem);
+	pki_pem(leaf, &pem);
+	pki_pem(stranger, &pem);
+	e.item[ITEM_CERTIFICATES] = (struct bytes){pem.data, pem.len};
+	refused(&e, &ctx, CHECK_CHAIN_ORDER, "not issued by 'Another maker'");
 	buf_reset(&pem);
 	pki_pem(other, &pem);
 	pki_pem(ca, &pem);
@@ -422,6 +453,7 @@ static void test_certificates(void **state)
 	X509_free(ca);
 	X509_free(leaf);
 	X509_free(other);
+	X509_free(stranger);
 	EVP_PKEY_free(ca_key);
 }
 

@@ -8,6 +8,7 @@
 #include "../lib/make_tpm.h"
 #include "crypto/hash.h"
 #include "evidence/check.h"
+#include "evidence/collateral.h"
 #include "evidence/tpm_credential.h"
 #include "evidence/tpm_key.h"
 #include "evidence/workload.h"
@@ -155,6 +156,9 @@ static void test_certificate(void **state)
 	struct trust_root root = {.tee = TEE_TPM};
 	struct verify_context ctx = {.now = NOW, .roots = &root, .root_count = 1};
 	const struct tpm_issuers none = {0}, issuers = {&ca, 1};
+	static const uint64_t serial = 0;
+	const struct pki_list list = {ca, ca_key, PKI_DEFAULT, NOW - 100, NOW + 100, &serial, 1};
+	struct collateral *c;
 	struct error err = {0};
 	struct buf pem;
 
@@ -188,6 +192,11 @@ static void test_certificate(void **state)
 	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), issuers, &ctx, &err), -1);
 	is_check(&err, CHECK_CHAIN_ROOT, "'TPM maker'");
 	root.key_hash[0] ^= 1;
+	ctx.collateral = c = pki_list_collateral(&list);
+	assert_int_equal(tpm_enrol_certificate(bytes(&ek), bytes(&pem), issuers, &ctx, &err), -1);
+	is_check(&err, CHECK_REVOKED_KEY, "'EK'");
+	collateral_free(c);
+	ctx.collateral = NULL;
 	for (size_t n = 0; n < pem.len; n += 7) {
 		assert_int_equal(
 			tpm_enrol_certificate(bytes(&ek), (struct bytes){pem.data, n}, issuers, &ctx, &err),
