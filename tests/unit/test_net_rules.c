@@ -89,6 +89,27 @@ static void test_places(void **state)
 	net_rules_free(&r);
 }
 
+static void test_any_port(void **state)
+{
+	struct net_rules r = parse((const char *const[]){P "=protected", P "_CLIENT_ALL=protected",
+		P "_CLIENT_ALL_DESTINATION=TCP:app.example:*", P "_CLIENT_ALL_DESTINATION_IP=*",
+		P "_CLIENT_ALL_SERVER_AUTH=disabled", P "_CLIENT_LOOP=unprotected",
+		P "_CLIENT_LOOP_DESTINATION=TCP:localhost:*", P "_CLIENT_LOOP_DESTINATION_IP=127.0.0.1",
+		P "_CLIENT_DB=protected", P "_CLIENT_DB_DESTINATION=TCP:db.example:5432",
+		P "_CLIENT_DB_DESTINATION_IP=*", P "_CLIENT_DB_SERVER_AUTH=disabled", P "_SERVER_ALL=refuse",
+		P "_SERVER_ALL_PORT=TCP:*", P "_SERVER_WEB=unprotected", P "_SERVER_WEB_PORT=TCP:80", NULL});
+
+	assert_int_equal(decide(&r, false, "TCP:10.0.0.1:1", "ALL"), NET_PROTECT);
+	assert_int_equal(decide(&r, false, "TCP:10.0.0.1:65535", "ALL"), NET_PROTECT);
+	assert_int_equal(decide(&r, false, "TCP:127.0.0.1:65535", "LOOP"), NET_PASS);
+	assert_int_equal(
+		decide(&r, false, "TCP:127.0.0.1:5432", "DB"), NET_PROTECT); /* the port goes first */
+	assert_int_equal(decide(&r, true, "TCP:0.0.0.0:81", "ALL"), NET_REFUSE);
+	assert_int_equal(decide(&r, true, "TCP:0.0.0.0:80", "WEB"), NET_PASS);
+	assert_int_equal(decide(&r, true, "unix:/x", "-"), NET_REFUSE);
+	net_rules_free(&r);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -124,6 +145,12 @@ static void test_refused(void **state)
 		{{P "_SERVER_A=refuse", P "_SERVER_A_PORT=TCP:1", P "_SERVER_B=refuse",
 			 P "_SERVER_B_PORT=TCP:1"},
 			"same port"},
+		{{P "_SERVER_A=refuse", P "_SERVER_A_PORT=TCP:*", P "_SERVER_B=refuse",
+			 P "_SERVER_B_PORT=TCP:*"},
+			"same port"},
+		{{P "_SERVER_A=refuse", P "_SERVER_A_PORT=TCP:**"}, "PORT may be *"},
+		{{P "_CLIENT_A=refuse", P "_CLIENT_A_DESTINATION=TCP:h:8*", P "_CLIENT_A_DESTINATION_IP=*"},
+			"PORT may be *"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -145,7 +172,7 @@ static void test_place_text(void **state)
 	static const char *const same[] = {
 		"TCP:127.0.0.1:80", "TCP:[2001:db8::1]:65535", "unix:/run/a b", "unix:@x"};
 	static const char *const bad[] = {"TCP:host:80", "TCP:1.2.3.4", "TCP:1.2.3.4:", "TCP::80",
-		"udp:1.2.3.4:5", "unix:", "unix:rel", "TCP:1.2.3.4:70000", ""};
+		"udp:1.2.3.4:5", "unix:", "unix:rel", "TCP:1.2.3.4:70000", "TCP:1.2.3.4:*", ""};
 	struct net_place p;
 	struct error err;
 	char text[160];
@@ -189,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_set),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_any_port),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_place_text),
 		cmocka_unit_test(test_explain),

@@ -97,13 +97,21 @@ static int parse_unix(const char *path, struct net_place *ret)
 	return 0;
 }
 
+/* Of a rule: a port, or any. */
+static int rule_port(const char *text, struct net_rule *ret)
+{
+	ret->any_port = !strcmp(text, "*");
+	return ret->any_port ? 0 : parse_port(text, &ret->place.port);
+}
+
 /* "name:port", "address:port", "[v6]:port": where the host ends and the port begins. */
-static int split_host(const char *text, const char **ret_host, size_t *ret_len, uint16_t *ret_port)
+static int split_host(const char *text, const char **ret_host, size_t *ret_len, const char **ret_port)
 {
 	const char *colon = strrchr(text, ':');
 
-	if (!colon || parse_port(colon + 1, ret_port))
+	if (!colon)
 		return -1;
+	*ret_port = colon + 1;
 	*ret_host = text;
 	*ret_len = (size_t)(colon - text);
 	if (*ret_len >= 2 && text[0] == '[' && colon[-1] == ']') {
@@ -116,14 +124,17 @@ static int split_host(const char *text, const char **ret_host, size_t *ret_len, 
 int net_place_parse(const char *text, struct net_place *ret, struct error *err)
 {
 	struct net_place p = {0};
-	const char *host;
+	const char *host, *port;
 	size_t n;
 	int rc = -1;
 
 	if (!strncasecmp(text, "unix:", 5))
 		rc = parse_unix(text + 5, &p);
 	else if (!strncasecmp(text, "tcp:", 4))
-		rc = split_host(text + 4, &host, &n, &p.port) || parse_ip(host, n, p.ip) ? -1 : 0;
+		rc = split_host(text + 4, &host, &n, &port) || parse_port(port, &p.port) ||
+				     parse_ip(host, n, p.ip)
+			     ? -1
+			     : 0;
 	if (rc)
 		return error_set(err, ERR_INPUT,
 			"\"%.*s\" is no place of a connection; wanted TCP:ADDRESS:PORT or unix:PATH",
@@ -319,15 +330,16 @@ static int server_place(const struct draft *d, struct net_rule *ret, struct erro
 		return missing(d, "_PORT", "it says where the program listens", err);
 	if (!strncasecmp(v, "unix:", 5) && !parse_unix(v + 5, &ret->place))
 		return 0;
-	if (!strncasecmp(v, "tcp:", 4) && !parse_port(v + 4, &ret->place.port))
+	if (!strncasecmp(v, "tcp:", 4) && !rule_port(v + 4, ret))
 		return 0;
-	return error_set(err, ERR_INPUT, "rule SERVER_%.*s: _PORT is \"%.*s\"; wanted TCP:PORT or unix:PATH",
+	return error_set(err, ERR_INPUT,
+		"rule SERVER_%.*s: _PORT is \"%.*s\"; wanted TCP:PORT or unix:PATH, PORT may be *",
 		(int)d->len, d->name, VALUE_SHOWN, v);
 }
 
 static int client_place(const struct draft *d, struct net_rule *ret, struct error *err)
 {
-	const char *v = d->destination, *host;
+	const char *v = d->destination, *host, *port;
 	size_t n;
 	uint8_t literal[16];
 
@@ -339,9 +351,10 @@ static int client_place(const struct draft *d, struct net_rule *ret, struct erro
 				"a Unix socket has no name that a certificate could have", err);
 		return 0;
 	}
-	if (strncasecmp(v, "tcp:", 4) || split_host(v + 4, &host, &n, &ret->place.port))
+	if (strncasecmp(v, "tcp:", 4) || split_host(v + 4, &host, &n, &port) || rule_port(port, ret))
 		return error_set(err, ERR_INPUT,
-			"rule CLIENT_%.*s: _DESTINATION is \"%.*s\"; wanted TCP:NAME:PORT or unix:PATH",
+			"rule CLIENT_%.*s: _DESTINATION is \"%.*s\"; wanted TCP:NAME:PORT or unix:PATH, PORT "
+			"may be *",
 			(int)d->len, d->name, VALUE_SHOWN, v);
 	if (!d->destination_ip)
 		return missing(d, "_DESTINATION_IP",
@@ -409,7 +422,7 @@ static bool same_place(const struct net_rule *a, const struct net_rule *b)
 		return false;
 	if (a->place.is_unix)
 		return !strcmp(a->place.path, b->place.path);
-	if (a->place.port != b->place.port)
+	if (a->any_port != b->any_port || a->place.port != b->place.port)
 		return false;
 	return a->server || (a->any_ip && b->any_ip) ||
 	       (!a->any_ip && !b->any_ip && same_ip(a->place.ip, b->place.ip));
@@ -499,7 +512,16 @@ static bool covers(const struct net_rule *rule, bool server, const struct net_pl
 		return false;
 	if (p->is_unix)
 		return !strcmp(rule->place.path, p->path);
-	return rule->place.port == p->port && (server || rule->any_ip || same_ip(rule->place.ip, p->ip));
+	return (rule->any_port || rule->place.port == p->port) &&
+	       (server || rule->any_ip || same_ip(rule->place.ip, p->ip));
+}
+
+/* Does a say more exactly than b where it holds? */
+static bool more_exact(const struct net_rule *a, const struct net_rule *b)
+{
+	if (a->any_port != b->any_port)
+		return b->any_port;
+	return b->any_ip && !a->any_ip;
 }
 
 enum net_action net_rules_decide(
@@ -511,7 +533,7 @@ enum net_action net_rules_decide(
 	if (r->mode == NET_DISABLED)
 		return NET_PASS;
 	for (size_t i = 0; i < r->count; i++)
-		if (covers(&r->rule[i], server, p) && (!found || found->any_ip))
+		if (covers(&r->rule[i], server, p) && (!found || more_exact(&r->rule[i], found)))
 			found = &r->rule[i];
 	*ret_rule = found;
 	if (found)

@@ -4,8 +4,8 @@
  *   SCONE_NETWORK_SHIELD                        disabled, unprotected (what no rule names passes) or protected (it is refused)
  *   SCONE_NETWORK_SHIELD_UNSUPPORTED_PROTOCOLS  unprotected or refuse: everything but TCP and Unix stream sockets
  *   SCONE_NETWORK_SHIELD_SERVER_X, _CLIENT_X    protected, unprotected or refuse, for what the rule's other variables name:
- *     server: _PORT (TCP:port, unix:path), _IDENTITY, _CLIENT_AUTH, _CLIENT_DNS_NAME (of this project: the name a client has to have)
- *     client: _DESTINATION (TCP:name:port, unix:path), _DESTINATION_IP (address or *), _IDENTITY, _SERVER_AUTH, _SERVER_DNS_NAME
+ *     server: _PORT (TCP:port, TCP:*, unix:path), _IDENTITY, _CLIENT_AUTH, _CLIENT_DNS_NAME (of this project: the name a client has to have)
+ *     client: _DESTINATION (TCP:name:port, TCP:name:*, unix:path), _DESTINATION_IP (address or *), _IDENTITY, _SERVER_AUTH, _SERVER_DNS_NAME
  *
  * X may not end in one of these endings. A Unix path that begins with '@' is an abstract one. Addresses decide which rule it is, since names come
  * from a DNS that nobody vouches for; the name is what the certificate must say.
@@ -43,6 +43,7 @@ struct net_rule {
 	enum net_action action;
 	struct net_place place;
 	bool any_ip; /* of a client's rule */
+	bool any_port; /* TCP */
 	char *peer_name; /* the name the peer's certificate must have; NULL: any name */
 	char *identity; /* PEM; NULL: none given */
 	char *auth; /* PEM of CA certificates; NULL: those of the identity's chain */
@@ -73,8 +74,8 @@ MUST_USE int net_place_parse(const char *text, struct net_place *ret, struct err
 /* "TCP:127.0.0.1:80", "TCP:[::1]:80", "unix:/path"; size >= 140. */
 void net_place_text(const struct net_place *p, char *ret, size_t size);
 
-/* What holds for a connection to (server: an arrival at) p. *ret_rule is NULL if no rule names it; the mode has decided then. An exact address goes
- * before '*'. */
+/* What holds for a connection to (server: an arrival at) p. *ret_rule is NULL if no rule names it; the mode has decided then. A port goes before
+ * '*', then an address before '*'. */
 enum net_action net_rules_decide(
 	const struct net_rules *r, bool server, const struct net_place *p, const struct net_rule **ret_rule);
 /* The same, in words, with the checks a peer has to pass. name: how the destination was named, NULL: by its address only; then rules for other
