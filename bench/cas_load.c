@@ -56,6 +56,7 @@ struct worker {
 	char predecessor[65];
 	char *grant; /* of the volume that is held, as CAS wrote it */
 	json_int_t lease, generation;
+	char tag[33]; /* of the next generation; a version whose answer was lost is told again */
 	unsigned long done, failed;
 	double *samples;
 	unsigned seed;
@@ -256,17 +257,22 @@ static int take_volume(struct worker *w)
 
 static int one_volume(struct worker *w)
 {
-	char body[4096], tag[33];
+	char body[4096];
 	uint8_t random[16];
 	int n;
 
-	if ((!w->grant && take_volume(w)) || random_bytes(random, sizeof(random), &w->err))
+	if ((!w->grant && take_volume(w)) || (!w->tag[0] && random_bytes(random, sizeof(random), &w->err)))
 		return -1;
-	hex_encode(random, sizeof(random), tag);
+	if (!w->tag[0])
+		hex_encode(random, sizeof(random), w->tag);
 	n = snprintf(body, sizeof(body),
 		"{\"grant\":\"%s\",\"number\":%lld,\"generation\":%lld,\"tag\":\"%s\"}", w->grant,
-		(long long)w->lease, (long long)++w->generation, tag);
-	return n >= (int)sizeof(body) ? -1 : call(w, "POST", "/v1/volumes/update", body, (size_t)n, NULL);
+		(long long)w->lease, (long long)w->generation + 1, w->tag);
+	if (n >= (int)sizeof(body) || call(w, "POST", "/v1/volumes/update", body, (size_t)n, NULL))
+		return -1;
+	w->generation++;
+	w->tag[0] = '\0';
+	return 0;
 }
 
 static const struct {
@@ -319,7 +325,7 @@ static int report(struct worker *workers, unsigned n, double seconds)
 	for (unsigned i = 0; i < n; i++) {
 		done += workers[i].done;
 		failed += workers[i].failed;
-		if (workers[i].failed && i + 1 == n)
+		if (workers[i].failed)
 			fprintf(stderr, "cas_load: %lu failed, the last: %s\n", workers[i].failed,
 				workers[i].err.text);
 	}

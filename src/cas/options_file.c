@@ -91,18 +91,16 @@ static int refuse(const struct diag *d, const char *path, struct error *err)
 	return -1;
 }
 
-int options_file_read(const char *path, struct options_file *ret, struct error *err)
+int options_file_parse(
+	const char *text, size_t n, const char *path, struct options_file *ret, struct error *err)
 {
 	struct ynode *root = NULL;
 	struct diag d;
-	struct buf text;
-	int rc;
+	int rc = 0;
 
 	memset(ret, 0, sizeof(*ret));
 	diag_init(&d);
-	buf_init(&text, OPTIONS_FILE_MAX);
-	rc = read_text(path, &text, err);
-	if (!rc && (yaml_load((const char *)text.data, text.len, &root, &d) || d.errors))
+	if (yaml_load(text, n, &root, &d) || d.errors)
 		rc = refuse(&d, path, err);
 	if (!rc && !ynode_null(root))
 		rc = take_all(ret, root, &d, err);
@@ -111,8 +109,21 @@ int options_file_read(const char *path, struct options_file *ret, struct error *
 	if (rc)
 		options_file_free(ret);
 	ynode_free(root);
-	buf_free(&text);
 	diag_free(&d);
+	return rc;
+}
+
+int options_file_read(const char *path, struct options_file *ret, struct error *err)
+{
+	struct buf text;
+	int rc;
+
+	memset(ret, 0, sizeof(*ret));
+	buf_init(&text, OPTIONS_FILE_MAX);
+	rc = read_text(path, &text, err);
+	if (!rc)
+		rc = options_file_parse((const char *)text.data, text.len, path, ret, err);
+	buf_free(&text);
 	return rc;
 }
 

@@ -21,6 +21,9 @@ struct options_file {
 
 /* ERR_INPUT: not such a file, with file, line and column of every fault; ERR_IO. On failure *ret is empty. */
 MUST_USE int options_file_read(const char *path, struct options_file *ret, struct error *err);
+/* The same of a text; path names it in errors. */
+MUST_USE int options_file_parse(
+	const char *text, size_t n, const char *path, struct options_file *ret, struct error *err);
 void options_file_free(struct options_file *f);
 
 #endif

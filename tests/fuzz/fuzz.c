@@ -1,5 +1,6 @@
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,9 +112,56 @@ static void run_one(const struct fuzz_target *t, const uint8_t *p, size_t n)
 	free(exact);
 }
 
-static void run_target(const struct fuzz_target *t, unsigned long runs)
+/* One file as a seed; what is no file, or too long, is none. */
+static bool read_seed(const char *path, struct fuzz_seed *ret)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *p = malloc(INPUT_MAX);
+	size_t n = 0;
+
+	if (f && p)
+		n = fread(p, 1, INPUT_MAX, f);
+	if (f)
+		fclose(f);
+	*ret = (struct fuzz_seed){p, n};
+	if (n == 0)
+		free(p);
+	return n > 0;
+}
+
+/* The seeds of t and the files of CORPUS/NAME, in the order of their names, so that a seed's number repeats a run. */
+static struct fuzz_seed *with_corpus(const struct fuzz_target *t, size_t *ret_count)
+{
+	char path[4096];
+	struct dirent **names = NULL;
+	struct fuzz_seed *all;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/%s", FUZZ_CORPUS, t->name);
+	n = scandir(path, &names, NULL, alphasort);
+	all = calloc(t->seed_count + (n > 0 ? (size_t)n : 0), sizeof(*all));
+	if (!all)
+		abort();
+	memcpy(all, t->seeds, t->seed_count * sizeof(*all));
+	*ret_count = t->seed_count;
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", FUZZ_CORPUS, t->name, names[i]->d_name);
+		if (read_seed(path, &all[*ret_count]))
+			++*ret_count;
+		free(names[i]);
+	}
+	free(names);
+	return all;
+}
+
+static void run_target(const struct fuzz_target *target, unsigned long runs)
 {
 	static uint8_t b[INPUT_MAX];
+	struct fuzz_target with = *target;
+	const struct fuzz_target *t = &with;
+	struct fuzz_seed *seeds = with_corpus(target, &with.seed_count);
+
+	with.seeds = seeds;
 
 	current_target = t->name;
 	for (size_t i = 0; i < t->seed_count; i++)
@@ -127,6 +175,9 @@ static void run_target(const struct fuzz_target *t, unsigned long runs)
 			len = edit(t, b, len);
 		run_one(t, b, len);
 	}
+	for (size_t i = target->seed_count; i < with.seed_count; i++)
+		free((void *)seeds[i].p);
+	free(seeds);
 }
 
 int fuzz_main(int argc, char **argv, const struct fuzz_target *targets, size_t n, unsigned long default_runs)

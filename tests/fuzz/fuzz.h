@@ -2,6 +2,8 @@
  * fuzz: a small deterministic driver. Inputs are made from seeds by random edits; the generator is seeded by a number,
  * so a failure is repeated by the same number. Coverage does not guide it: seeds and words should reach every branch.
  *
+ * A target's seeds are those it is declared with, and the files of tests/fuzz/corpus/NAME, where a directory has its name.
+ *
  * Programs are called as PROGRAM [SEED [RUNS]]. A target's run aborts (fuzz_check) when a promise of the code is broken;
  * the sanitizers see to the rest. Every input is a heap block of its exact size.
  */
