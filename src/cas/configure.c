@@ -244,6 +244,33 @@ static int volume_key(void *arg, const char *secret, uint8_t ret[VOLUME_RECORD_K
 	return 0;
 }
 
+static int add_tree(struct work *w, const struct image_tree *t, struct error *err)
+{
+	const char *host = t->host ? t->host : t->path;
+	struct config_tree *out;
+	char *beside = NULL;
+
+	if (!t->manifest && asprintf(&beside, "%s.sealed", host) < 0)
+		return no_memory(err);
+	out = service_config_add_tree(w->out, t->path, host, t->manifest ? t->manifest : beside);
+	free(beside);
+	if (!out)
+		return no_memory(err);
+	out->has_root = t->has_root;
+	out->has_signer = t->has_signer;
+	memcpy(out->root, t->root, sizeof(out->root));
+	memcpy(out->signer, t->signer, sizeof(out->signer));
+	return 0;
+}
+
+static int add_trees(struct work *w, const struct image *image, struct error *err)
+{
+	for (size_t i = 0; i < image->tree_count; i++)
+		if (add_tree(w, &image->trees[i], err))
+			return -1;
+	return 0;
+}
+
 static int fill(struct work *w, struct error *err)
 {
 	const struct session *doc = w->s->doc;
@@ -252,7 +279,7 @@ static int fill(struct work *w, struct error *err)
 
 	if (add_arguments(w, err) || add_environment(w, err) || add_warnings(w, err))
 		return -1;
-	if (image && (add_files(w, image, err) || add_secrets(w, image, err)))
+	if (image && (add_files(w, image, err) || add_secrets(w, image, err) || add_trees(w, image, err)))
 		return -1;
 	return volumes_configure(&x, w->s, w->svc, w->client_key, volume_key, w, w->out, err);
 }

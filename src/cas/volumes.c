@@ -283,6 +283,7 @@ static int put_volume(
 		c->has_version = f.record.has_version;
 		c->version.generation = f.record.generation;
 		memcpy(c->version.tag, f.record.tag, sizeof(c->version.tag));
+		c->cache = iv->cache;
 		c->has_initial = f.record.has_initial && !f.record.has_version;
 		if (c->has_initial)
 			memcpy(c->initial, f.record.initial, sizeof(c->initial));

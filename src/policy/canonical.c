@@ -1,7 +1,9 @@
 /* The canonical form of docs/session-language.md, "Session hash": JSON with sorted keys, without white space, of what is not a default. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/hash.h"
+#include "crypto/key.h"
 #include "policy/canonical.h"
 #include "policy/canonical_put.h"
 #include "policy/schema.h"
@@ -32,10 +34,43 @@ static void put_image_volumes(struct buf *b, const struct image *im)
 	for (size_t i = 0; i < im->volume_count; i++) {
 		canonical_comma(b);
 		buf_putc(b, '{');
+		if (im->volumes[i].cache) {
+			canonical_key(b, "cache_size");
+			buf_printf(b, "%" PRIu64, im->volumes[i].cache);
+		}
 		canonical_text(b, "name", im->volumes[i].name);
 		canonical_text(b, "path", im->volumes[i].path);
 		if (im->volumes[i].policy != UPDATE_ROLLBACK_PROTECTED)
 			canonical_text(b, "update_policy", update_policy_name(im->volumes[i].policy));
+		buf_putc(b, '}');
+	}
+	buf_putc(b, ']');
+}
+
+static void put_image_trees(struct buf *b, const struct image *im)
+{
+	char signer[KEY_HASH_TEXT_MAX];
+
+	canonical_key(b, "trees");
+	buf_putc(b, '[');
+	for (size_t i = 0; i < im->tree_count; i++) {
+		const struct image_tree *t = &im->trees[i];
+
+		canonical_comma(b);
+		buf_putc(b, '{');
+		if (t->host)
+			canonical_text(b, "host", t->host);
+		if (t->manifest)
+			canonical_text(b, "manifest", t->manifest);
+		canonical_text(b, "path", t->path);
+		if (t->has_root) {
+			canonical_key(b, "root");
+			canonical_hex(b, t->root, sizeof(t->root));
+		}
+		if (t->has_signer) {
+			key_hash_text(t->signer, signer);
+			canonical_text(b, "signer", signer);
+		}
 		buf_putc(b, '}');
 	}
 	buf_putc(b, ']');
@@ -62,6 +97,8 @@ static void put_image(struct buf *b, const struct image *im)
 		}
 		buf_putc(b, ']');
 	}
+	if (im->tree_count)
+		put_image_trees(b, im);
 	if (im->volume_count)
 		put_image_volumes(b, im);
 	buf_putc(b, '}');

@@ -12,6 +12,7 @@ static const struct key_rule image_keys[] = {
 	{"injection_files", KEY_OK, 0},
 	{"provide_secrets", KEY_OK, 11},
 	{"volumes", KEY_OK, 0},
+	{"trees", KEY_OK, 0},
 	{"mrenclaves", KEY_OLD, 0},
 	{"tags", KEY_OLD, 0},
 	{NULL, KEY_OK, 0},
@@ -178,6 +179,7 @@ static void read_image(struct parse *p, const struct ynode *n)
 	/* Counted only now: the name must not be found as its own duplicate. */
 	p->s->image_count = count;
 	read_image_volumes(p, ynode_get(n, "volumes"), image);
+	read_image_trees(p, ynode_get(n, "trees"), image);
 	files = ynode_get(n, "injection_files");
 	if (files && want_list(p, files)) {
 		if (files->count > FILES_MAX)
@@ -211,6 +213,9 @@ void image_clear(struct image *i)
 		free(i->provide_secrets[k]);
 	for (size_t k = 0; k < i->volume_count; k++)
 		image_volume_clear(&i->volumes[k]);
+	for (size_t k = 0; k < i->tree_count; k++)
+		image_tree_clear(&i->trees[k]);
+	free(i->trees);
 	free(i->volumes);
 	free(i->provide_secrets);
 	free(i->files);

@@ -114,6 +114,9 @@ void volume_spec_clear(struct volume_spec *v);
 /* The volumes of an image. */
 void read_image_volumes(struct parse *p, const struct ynode *n, struct image *ret);
 void image_volume_clear(struct image_volume *v);
+/* images[].trees, after volumes. */
+void read_image_trees(struct parse *p, const struct ynode *n, struct image *image);
+void image_tree_clear(struct image_tree *t);
 /* Names that secrets give each other, once all are read; n is the list. */
 void check_secret_references(struct parse *p, const struct ynode *n);
 /* The secret of that name; after index_secrets. NULL. */

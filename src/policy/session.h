@@ -209,12 +209,24 @@ struct image_volume {
 	char *name; /* of a volume of this session */
 	char *path; /* where the program sees it; absolute */
 	enum update_policy policy;
+	uint64_t cache; /* bytes of the runtime's memory for decrypted blocks; 0: as the runtime likes */
+};
+
+/* A sealed tree (docs/sealed-trees.md): has_root or has_signer. */
+struct image_tree {
+	char *path; /* where the program sees it; absolute */
+	char *host; /* the host's directory; NULL: path */
+	char *manifest; /* NULL: the host's directory and ".sealed" */
+	bool has_root, has_signer;
+	uint8_t root[32], signer[32];
 };
 
 struct image {
 	char *name;
 	struct image_volume *volumes;
 	size_t volume_count;
+	struct image_tree *trees;
+	size_t tree_count;
 	struct injection_file *files;
 	size_t file_count;
 	bool has_provide_secrets;

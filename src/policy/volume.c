@@ -7,6 +7,8 @@
 #define EXPORTS_MAX 100 /* of one volume */
 #define NAME_MAX_BYTES 512 /* free text, but part of records, requests and log lines */
 #define IMAGE_VOLUMES_MAX 100
+#define CACHE_MIN ((uint64_t)2 << 20) /* what the runtime's engine can do with, and what it takes */
+#define CACHE_MAX ((uint64_t)64 << 30)
 
 static const struct key_rule volume_keys[] = {
 	{"name", KEY_OK, 0},
@@ -22,6 +24,7 @@ static const struct key_rule image_volume_keys[] = {
 	{"name", KEY_OK, 0},
 	{"path", KEY_OK, 0},
 	{"update_policy", KEY_OK, 2},
+	{"cache_size", KEY_OK, 0},
 	{NULL, KEY_OK, 0},
 };
 
@@ -274,6 +277,33 @@ static void read_mount_path(
 	ret->path = parse_strdup(p, n->text, n->len);
 }
 
+/* A number of bytes, with K, M or G for powers of 1024. */
+static void read_cache(struct parse *p, const struct ynode *n, uint64_t *ret)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	uint64_t v = 0;
+	size_t i = 0;
+
+	if (!n || !want_text(p, n, false))
+		return;
+	for (; i < n->len && n->text[i] >= '0' && n->text[i] <= '9' && v <= CACHE_MAX; i++)
+		v = v * 10 + (uint64_t)(n->text[i] - '0');
+	unit = i > 0 && i + 1 == n->len ? strchr(units, n->text[i]) : NULL;
+	if (!unit && (i == 0 || i < n->len)) {
+		ynode_diag(p->d, n, "E-VALUE", "%s: a number of bytes is wanted, K, M or G may follow",
+			show(n).s);
+		return;
+	}
+	for (const char *u = units; unit && u <= unit && v <= CACHE_MAX; u++)
+		v *= 1024;
+	if (v < CACHE_MIN || v > CACHE_MAX)
+		ynode_diag(p->d, n, "E-RANGE", "%s; %dM to %dG are possible", show(n).s,
+			(int)(CACHE_MIN >> 20), (int)(CACHE_MAX >> 30));
+	else
+		*ret = v;
+}
+
 static void read_image_volume(struct parse *p, const struct ynode *n, struct image *image)
 {
 	size_t count = image->volume_count;
@@ -296,6 +326,7 @@ static void read_image_volume(struct parse *p, const struct ynode *n, struct ima
 	}
 	read_mount_path(p, want_key(p, n, "path"), image, v);
 	read_policy(p, ynode_get(n, "update_policy"), &v->policy);
+	read_cache(p, ynode_get(n, "cache_size"), &v->cache);
 	for (size_t i = 0; v->name && i < image->volume_count; i++)
 		if (image->volumes[i].name && !strcmp(image->volumes[i].name, v->name))
 			ynode_diag(p->d, name, "E-DUP",
@@ -328,7 +359,8 @@ const struct volume_export *volume_export_for(const struct volume_spec *v, const
 	for (size_t i = 0; i < v->export_count; i++) {
 		const struct volume_export *e = &v->exports[i];
 
-		if (!strcmp(e->alias ? e->alias : v->name, name) && session_ref_admits(&e->to, NULL, session, hash))
+		if (!strcmp(e->alias ? e->alias : v->name, name) &&
+			session_ref_admits(&e->to, NULL, session, hash))
 			return e;
 	}
 	return NULL;

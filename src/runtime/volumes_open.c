@@ -437,31 +437,60 @@ static int config_service(struct config_mount *m, const struct attest_options *o
 	memcpy(m->at, v->path, n + 1);
 	memcpy(m->key, v->key.data, sizeof(m->key));
 	m->strict = !strcmp(v->policy, "strict");
+	m->cache = v->cache;
 	return lease_new(o, id, v, &m->client, err);
+}
+
+static int config_tree(struct config_mount *m, const struct config_tree *t, struct error *err)
+{
+	const struct {
+		const char *from;
+		char *to;
+	} paths[] = {{t->path, m->at}, {t->host, m->path}, {t->manifest, m->sealed.manifest_path}};
+
+	static_assert(sizeof(m->at) == sizeof(m->path) && sizeof(m->at) == sizeof(m->sealed.manifest_path),
+		"paths");
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		size_t n = strlen(paths[i].from);
+
+		if (n >= sizeof(m->at))
+			return error_set(err, ERR_LIMIT,
+				"sealed tree %s: a path of %zu bytes, at most %zu fit", t->path, n,
+				sizeof(m->at) - 1);
+		memcpy(paths[i].to, paths[i].from, n + 1);
+	}
+	m->is_sealed = true;
+	m->sealed.has_root = t->has_root;
+	m->sealed.has_signer = t->has_signer;
+	memcpy(m->sealed.root, t->root, sizeof(t->root));
+	memcpy(m->sealed.signer, t->signer, sizeof(t->signer));
+	return 0;
 }
 
 int volumes_start_service(struct process *p, const struct attest_options *o, const struct attest_identity *id,
 	const struct service_config *c, struct error *err)
 {
+	const size_t volumes = c->volume_count, n = volumes + c->tree_count;
 	struct config_mount *list = NULL;
 	int rc = 0;
 
-	if (!c->volume_count)
+	if (!n)
 		return 0;
-	if (c->volume_count > VFS_MOUNTS)
-		return error_set(err, ERR_LIMIT, "%zu volumes, at most %d can be mounted", c->volume_count,
-			VFS_MOUNTS);
+	if (n > VFS_MOUNTS)
+		return error_set(
+			err, ERR_LIMIT, "%zu volumes and trees, at most %d can be mounted", n, VFS_MOUNTS);
 	volumes_first = p;
-	list = calloc(c->volume_count, sizeof(*list));
+	list = calloc(n, sizeof(*list));
 	if (!list)
 		return error_set(err, ERR_NOMEM, "no memory for volumes");
-	for (size_t i = 0; i < c->volume_count; i++)
+	for (size_t i = 0; i < n; i++)
 		list[i].file.fd = -1;
-	for (size_t i = 0; i < c->volume_count && !rc; i++)
-		rc = config_service(&list[i], o, id, &c->volumes[i], err);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = i < volumes ? config_service(&list[i], o, id, &c->volumes[i], err)
+				 : config_tree(&list[i], &c->trees[i - volumes], err);
 	if (!rc)
-		rc = open_all(p, list, (uint32_t)c->volume_count, err);
-	config_free(list, (uint32_t)c->volume_count);
+		rc = open_all(p, list, (uint32_t)n, err);
+	config_free(list, (uint32_t)n);
 	return rc;
 }
 

@@ -81,6 +81,8 @@ void attest_request_free(struct attest_request *r);
  *  "secrets":[{"name":"…","kind":"ascii|binary|private-key|public-key|x509|x509-ca|pgp-key|jwt","value":B64}…],  those that files may use
  *  "volumes":[{"name":"…","path":"…","policy":"rollback_protected|ephemeral|no_rollback_protection|strict","id":HEX32,"key":B64,"grant":B64,
  *    "version":{"generation":N,"tag":HEX32}|null,"initial_tag":HEX32|null}…],
+ *    with "cache":N, bytes, where the session says so
+ *  "trees":[{"path":"…","host":"…","manifest":"…","root":HEX64|null,"signer":HEX64|null}…],   absent: none
  *  "code":{"unmeasured":BOOL,"generated":BOOL},
  *  "warnings":["…"], "access_proof":HEX64 where the session has a token} */
 struct config_value {
@@ -111,6 +113,13 @@ struct config_volume {
 	struct volume_state version;
 	bool has_initial;
 	uint8_t initial[VOLUME_STATE_TAG_LEN];
+	uint64_t cache; /* bytes; 0: as the runtime likes */
+};
+/* A sealed tree: at least one of root and signer. */
+struct config_tree {
+	char *path, *host, *manifest; /* where the program sees it; on the host */
+	bool has_root, has_signer;
+	uint8_t root[32], signer[32];
 };
 struct service_config {
 	char *session, *service, *mode, *pwd; /* pwd may be NULL */
@@ -124,6 +133,8 @@ struct service_config {
 	size_t secret_count;
 	struct config_volume *volumes;
 	size_t volume_count;
+	struct config_tree *trees;
+	size_t tree_count;
 	bool allow_unmeasured; /* code outside the manifest may be mapped and executed */
 	bool allow_generated; /* anonymous or writable memory may become executable */
 	char **warnings;
@@ -141,6 +152,8 @@ struct config_file *service_config_add_file(struct service_config *c, const char
 struct config_secret *service_config_add_secret(struct service_config *c, const char *name, const char *kind);
 /* The caller fills the rest; policy is to be malloc'ed. */
 struct config_volume *service_config_add_volume(struct service_config *c, const char *name, const char *path);
+struct config_tree *service_config_add_tree(
+	struct service_config *c, const char *path, const char *host, const char *manifest);
 MUST_USE int service_config_add_warning(struct service_config *c, const char *text);
 /* Both directions refuse what a program cannot be started with: a NUL in an argument or variable, a variable without a proper name, a
  * relative path, a mode over 07777, another word for mode, kind or policy than those above, a key of another length (ERR_INPUT). */

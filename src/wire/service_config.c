@@ -45,6 +45,9 @@ void service_config_free(struct service_config *c)
 	for (size_t i = 0; i < c->volume_count; i++)
 		config_volume_clear(&c->volumes[i]);
 	free(c->volumes);
+	for (size_t i = 0; i < c->tree_count; i++)
+		config_tree_clear(&c->trees[i]);
+	free(c->trees);
 	for (size_t i = 0; i < c->warning_count; i++)
 		free(c->warnings[i]);
 	free(c->warnings);
@@ -214,6 +217,9 @@ static int check(const struct service_config *c, struct error *err)
 	for (i = 0; i < c->volume_count; i++)
 		if (config_volume_check(c, i, err) < 0)
 			return -1;
+	for (i = 0; i < c->tree_count; i++)
+		if (config_tree_check(c, i, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -316,6 +322,8 @@ int service_config_encode(const struct service_config *c, struct buf *out, struc
 			     message_put(o, "files", list_json(c, c->file_count, file_json)) &&
 			     message_put(o, "secrets", list_json(c, c->secret_count, secret_json)) &&
 			     message_put(o, "volumes", list_json(c, c->volume_count, config_volume_json)) &&
+			     (!c->tree_count || message_put(o, "trees",
+							list_json(c, c->tree_count, config_tree_json))) &&
 			     message_put(o, "code", code_json(c)) &&
 			     message_put(o, "warnings", list_json(c, c->warning_count, warning_json)) &&
 			     (!c->has_access_proof ||
@@ -451,7 +459,7 @@ static int decode_list(const json_t *o, const char *key,
 static int decode(const json_t *o, struct service_config *c, struct error *err)
 {
 	static const char *const keys[] = {"session", "service", "mode", "pwd", "argv", "env", "files",
-		"secrets", "volumes", "code", "warnings", "access_proof", NULL};
+		"secrets", "volumes", "trees", "code", "warnings", "access_proof", NULL};
 
 	if (message_keys(o, where_config, keys, err) < 0 ||
 		message_text_copy(o, where_config, "session", NAME_LIMIT, &c->session, err) < 0 ||
@@ -465,6 +473,7 @@ static int decode(const json_t *o, struct service_config *c, struct error *err)
 		decode_list(o, "files", decode_file, c, err) < 0 ||
 		decode_list(o, "secrets", decode_secret, c, err) < 0 ||
 		decode_list(o, "volumes", config_volume_decode, c, err) < 0 ||
+		(json_object_get(o, "trees") && decode_list(o, "trees", config_tree_decode, c, err) < 0) ||
 		decode_code(json_object_get(o, "code"), c, err) < 0 ||
 		decode_list(o, "warnings", decode_warning, c, err) < 0)
 		return -1;

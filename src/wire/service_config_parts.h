@@ -25,6 +25,11 @@ json_t *config_volume_json(const struct service_config *c, size_t i);
 MUST_USE int config_volume_decode(const json_t *o, struct service_config *c, struct error *err);
 MUST_USE int config_volume_check(const struct service_config *c, size_t i, struct error *err);
 void config_volume_clear(struct config_volume *v);
+/* A tree of a configuration. */
+json_t *config_tree_json(const struct service_config *c, size_t i);
+MUST_USE int config_tree_decode(const json_t *o, struct service_config *c, struct error *err);
+MUST_USE int config_tree_check(const struct service_config *c, size_t i, struct error *err);
+void config_tree_clear(struct config_tree *t);
 /* A zeroed element at the end of an array of n, or NULL. */
 void *config_add_element(void **array, size_t n, size_t size);
 
