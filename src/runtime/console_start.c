@@ -135,7 +135,7 @@ static int protect(struct start *s, int fd, const struct stat *st, struct error 
 		return -1;
 	c->dev = fd_get(s->p, fd)->dev;
 	c->ino = fd_get(s->p, fd)->ino;
-	return out ? say_hello(s, fd, c, err) : 0;
+	return 0;
 }
 
 /* --- all of them --- */
@@ -237,6 +237,19 @@ static int judge_all(struct start *s, struct error *err)
 				"_FD_%d is protected, and the program is given no such descriptor",
 				fd);
 	return rc;
+}
+
+/* When nothing is refused any more. */
+static int say_all_hellos(struct start *s, struct error *err)
+{
+	for (uint32_t fd = 0; fd < fd_end(s->p); fd++) {
+		struct fd_entry e = fd_load(s->p, fd);
+		struct console_channel *c = e.kind == FD_CONSOLE ? console_channel(e.file) : NULL;
+
+		if (c && c->out && !c->hello_len && say_hello(s, (int)fd, c, err))
+			return -1;
+	}
+	return 0;
 }
 
 /* --- attach --- */

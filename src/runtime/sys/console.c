@@ -178,6 +178,19 @@ static long do_shutdown(struct regs *r, struct thread *t, const struct fd_entry 
 	return pass(r);
 }
 
+/* The relay's is one of packets: that is not what the program was given. */
+static long do_getsockopt(struct regs *r, struct thread *t, const struct fd_entry *e)
+{
+	int type = SOCK_STREAM;
+	long ret = pass(r);
+
+	if (!is_socket(e))
+		return -ENOTSOCK;
+	if (ret < 0 || (int)r->rsi != SOL_SOCKET || (int)r->rdx != SO_TYPE)
+		return ret;
+	return user_copy((void *)r->r10, &type, sizeof(type));
+}
+
 /* --- files into it --- */
 
 static long read_part(struct thread *t, int fd, uint8_t *p, size_t n, uint64_t off)
@@ -348,6 +361,7 @@ const struct fd_ops fd_ops_console = {
 			[SYS_sendmmsg] = do_messages,
 			[SYS_recvmmsg] = do_messages,
 			[SYS_shutdown] = do_shutdown,
+			[SYS_getsockopt] = do_getsockopt,
 			[SYS_sendfile] = do_sendfile,
 			[SYS_splice] = do_splice,
 			[SYS_tee] = do_splice,
