@@ -32,7 +32,7 @@ from process import Failed
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 IDLE, SLOW = 5000, 1000
-CLIENT_AUTH = {sides.redis_command: True, sides.bytes_command: True, sides.nginx_command: False}
+CLIENT_AUTH = {sides.redis_command: True, sides.bytes_command: True, sides.nginx_command: False, sides.nginx_sendfile_command: False}
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Held_line:
 
 
 BOUNDS = {OWN: 1.0, STUNNEL: 1.5}
-REDIS, NGINX = sides.redis_command, sides.nginx_command
+REDIS, NGINX, NGINX_SENDFILE = sides.redis_command, sides.nginx_command, sides.nginx_sendfile_command
 LINES = [
     Line("redis-get", "redis GET, 50 connections", REDIS, sides.redis_load("get", 1, 50000), bounds=BOUNDS),
     Line("redis-set", "redis SET, 50 connections", REDIS, sides.redis_load("set", 1, 50000), bounds=BOUNDS),
@@ -67,7 +67,8 @@ LINES = [
     Line("redis-set-p16", "redis SET, 16 pipelined", REDIS, sides.redis_load("set", 16, 400000), bounds=BOUNDS),
     Line("redis-get-both", "redis GET, client shielded, too", REDIS, sides.redis_load("get", 1, 50000, pair=True), (PLAIN, OWN, SHIELD), {OWN: 1.0}),
     Line("nginx-1k", "nginx, 1 KiB, kept connections", NGINX, sides.wrk_load("1k"), bounds=BOUNDS),
-    Line("nginx-1m", "nginx, 1 MiB, kept connections", NGINX, sides.wrk_load("1m"), bounds=BOUNDS),
+    Line("nginx-1k-send", "nginx, 1 KiB, sendfile, tcp_nopush", NGINX_SENDFILE, sides.wrk_load("1k"), bounds=BOUNDS),
+    Line("nginx-1m", "nginx, 1 MiB, sendfile", NGINX_SENDFILE, sides.wrk_load("1m"), bounds=BOUNDS),
     Line("nginx-close", "nginx, 1 KiB, a connection each", NGINX, sides.wrk_load("1k", "-H", "Connection: close"), bounds={OWN: 0.7}),
     Line("connect", "connections, mutual TLS", sides.bytes_command, sides.connect_load(2, 4), (OWN, SHIELD), {OWN: 0.7}, True),
     Held_line("idle", f"redis GET beside {IDLE:,} idle connections", "idle", IDLE),

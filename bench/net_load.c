@@ -147,7 +147,8 @@ static bool once(const struct worker *w)
 	bool ok;
 
 	SSL_set_fd(ssl, fd);
-	ok = fd >= 0 && SSL_connect(ssl) == 1 && SSL_write(ssl, &c, 1) == 1 && SSL_read(ssl, &c, 1) == 1 && c == 'x';
+	ok = fd >= 0 && SSL_connect(ssl) == 1 && SSL_write(ssl, &c, 1) == 1 && SSL_read(ssl, &c, 1) == 1 &&
+	     c == 'x';
 	SSL_free(ssl);
 	if (fd >= 0)
 		close(fd);

@@ -111,8 +111,8 @@ def redis_command(s, side, port):
                     "--tls-ca-cert-file", s.pki.ca, "--tls-protocols", "TLSv1.3", "--tls-ciphersuites", SUITE, "--tls-session-caching", "no"]
 
 
-def nginx_command(s, side, port):
-    """No client certificates: wrk has none to show."""
+def nginx_command(s, side, port, files="off"):
+    """No client certificates: wrk has none to show. files: sendfile and tcp_nopush; off is nginx's own default, on what Debian's nginx.conf says."""
     directory = os.path.join(s.directory, f"nginx-{port}")
     os.makedirs(directory, exist_ok=True)
     for name, size in (("1k", 1024), ("1m", 1 << 20)):
@@ -124,10 +124,14 @@ def nginx_command(s, side, port):
     with open(os.path.join(directory, "nginx.conf"), "w", encoding="utf-8") as f:
         f.write(f"""daemon off; worker_processes 1; pid {directory}/pid; error_log stderr warn; {'user root;' if os.getuid() == 0 else ''}
 events {{ worker_connections 1024; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; {paths}
+http {{ access_log off; sendfile {files}; tcp_nopush {files}; keepalive_requests 1000000; {paths}
 server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; root {directory}; {tls} }} }}
 """)
     return ["nginx", "-p", directory, "-c", os.path.join(directory, "nginx.conf")]
+
+
+def nginx_sendfile_command(s, side, port):
+    return nginx_command(s, side, port, "on")
 
 
 def bytes_command(s, side, port):

@@ -283,7 +283,7 @@ static long own_offset(struct thread *t, int fd, int64_t off, int whence)
 static long send_parts(struct thread *t, int to, int from, uint64_t *off, size_t count)
 {
 	uint8_t part[SENDFILE_STEP];
-	size_t total = 0;
+	size_t total = 0, used = 0;
 	long ret = 0;
 
 	while (total < count) {
@@ -292,6 +292,7 @@ static long send_parts(struct thread *t, int to, int from, uint64_t *off, size_t
 		ret = read_part(t, from, part, n, *off);
 		if (ret <= 0)
 			break;
+		used = (size_t)ret > used ? (size_t)ret : used;
 		ret = net_write_bytes(t, to, part, (size_t)ret, 0);
 		if (ret <= 0)
 			break;
@@ -300,7 +301,7 @@ static long send_parts(struct thread *t, int to, int from, uint64_t *off, size_t
 		if ((size_t)ret < n)
 			break;
 	}
-	secret_wipe(part, sizeof(part));
+	secret_wipe(part, used);
 	return total ? (long)total : ret;
 }
 
