@@ -74,11 +74,43 @@ static void put_head(struct audit *a, struct sealed_change *ret)
 
 /* --- writing --- */
 
+/* The file that is open must be the one that has the name, as long as CAS left it: what goes into one that was removed or cut is lost, or has a gap before it. */
+static int check_file(struct audit *a, struct error *err)
+{
+	struct stat named, open_one;
+
+	if (fstat(a->fd, &open_one))
+		return error_set_errno(err, errno, AUDIT_FILE);
+	if (fstatat(a->dir_fd, AUDIT_FILE, &named, AT_SYMLINK_NOFOLLOW)) {
+		if (errno != ENOENT)
+			return error_set_errno(err, errno, AUDIT_FILE);
+		named.st_ino = 0;
+	}
+	if (named.st_ino != open_one.st_ino || named.st_dev != open_one.st_dev)
+		return error_set(err, ERR_IO,
+			AUDIT_FILE " was removed, moved or replaced: nothing is changed until it is back");
+	if (a->torn && !ftruncate(a->fd, a->size)) {
+		a->torn = false;
+		open_one.st_size = a->size;
+	}
+	if (open_one.st_size != a->size)
+		return error_set(err, ERR_IO,
+			AUDIT_FILE
+			" has %lld bytes, CAS has left it with %" PRId64
+			": it was changed by somebody else, and nothing is changed until it is as it "
+			"was",
+			(long long)open_one.st_size, a->size);
+	return 0;
+}
+
 /* All of it or nothing. */
 static int append(struct audit *a, const struct buf *lines, struct error *err)
 {
-	ssize_t n = pwrite(a->fd, lines->data, lines->len, a->size);
+	ssize_t n;
 
+	if (check_file(a, err))
+		return -1;
+	n = pwrite(a->fd, lines->data, lines->len, a->size);
 	if (n == (ssize_t)lines->len) {
 		a->size += n;
 		a->unflushed = true;
@@ -87,7 +119,8 @@ static int append(struct audit *a, const struct buf *lines, struct error *err)
 	error_set_errno(err, n < 0 ? errno : ENOSPC,
 		AUDIT_FILE ": line %" PRIu64 " cannot be written, so nothing is changed",
 		a->batch ? a->first : a->next);
-	if (ftruncate(a->fd, a->size))
+	a->torn = ftruncate(a->fd, a->size) != 0;
+	if (a->torn)
 		log_error(AUDIT_FILE ": an unfinished line is left at byte %" PRId64 ": %m", a->size);
 	return -1;
 }
@@ -239,7 +272,7 @@ static int catch_up(struct audit *a, struct error *err)
 
 int audit_begin(struct audit *a, struct error *err)
 {
-	if (a->doubt && catch_up(a, err))
+	if (check_file(a, err) || (a->doubt && catch_up(a, err)))
 		return -1;
 	a->doubt = false;
 	a->batch = true;
@@ -398,6 +431,8 @@ static int go_on(struct audit *a, const struct audit_head *head, bool fresh, str
 
 static void free_audit(struct audit *a)
 {
+	if (a->dir_fd >= 0)
+		close(a->dir_fd);
 	buf_free(&a->lines);
 	free(a->changes);
 	free(a);
@@ -423,12 +458,15 @@ int audit_open(int dir_fd, const struct identity *id, struct sealed_store *ss, c
 
 	if (!a)
 		return error_set(err, ERR_NOMEM, "out of memory");
+	a->fd = -1;
 	a->key = id->key;
 	a->store = ss;
 	a->shared = sealed_store_shared(ss);
 	buf_init(&a->lines, BATCH_LINES_MAX);
 	snprintf(a->record, sizeof(a->record), replica ? HEAD "-%.64s" : HEAD, replica);
-	a->fd = openat(dir_fd, AUDIT_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	a->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+	a->fd = a->dir_fd < 0 ? -1
+			      : openat(dir_fd, AUDIT_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (a->fd < 0)
 		rc = error_set_errno(err, errno, AUDIT_FILE);
 	else

@@ -8,7 +8,7 @@
 #include "wire/audit_line.h"
 
 struct audit {
-	int fd;
+	int fd, dir_fd;
 	EVP_PKEY *key; /* borrowed */
 	struct sealed_store *store;
 	uint64_t next; /* number of the next line */
@@ -17,6 +17,7 @@ struct audit {
 	uint8_t head[AUDIT_HEAD_LEN];
 	char record[80]; /* name of the head's record */
 	bool shared; /* the store is */
+	bool torn; /* the file may end with an unfinished line of ours */
 	bool unflushed; /* the file has lines that may not be on the disk */
 	bool doubt; /* it is not known whether the last batch was done, and its lines are with it */
 	/* Between audit_begin and the end of a batch. */

@@ -149,5 +149,48 @@ def full(t, base):
     cas.end()
 
 
+def gone(t, base):
+    """The file is taken away, or cut, under a running CAS: nothing is changed, nobody gets secrets; with it back all goes on."""
+    alice = Identity(base, 'alice')
+    with Running(base) as cas:
+        key = cas.call('GET', '/v1/cas').json()['key']
+        log, away = os.path.join(cas.dir, 'audit.log'), os.path.join(cas.dir, 'away')
+        text = document('app', 'security: {attestation: {mode: none}}\nservices: [{name: s, command: p}]\n')
+        h = cas.call('POST', '/v1/sessions', text, alice).json()['hash']
+
+        def attest():
+            c = cas.connect(alice)
+            c.request('POST', '/v1/attest/nonce')
+            nonce = json.loads(c.getresponse().read())['nonce']
+            c.request('POST', '/v1/attest', json.dumps({'config_id': 'app/s', 'nonce': nonce, 'evidence': ''}))
+            status = c.getresponse().status
+            c.close()
+            return status
+
+        def stopped(how):
+            r = cas.call('POST', '/v1/sessions', document(how.replace(' ', '-')), alice)
+            t.check(f'{how}: no change', r.status == 500 and 'nothing is changed' in cas.tail(), (r, cas.tail()))
+            t.equal(f'{how}: nobody is given a configuration', attest(), 500)
+            t.equal(f'{how}: reading goes on', cas.call('GET', '/v1/sessions/app', identity=alice).json().get('hash'), h)
+        t.equal('before: attested', attest(), 200)
+        os.rename(log, away)
+        stopped('moved away')
+        open(log, 'w').close()
+        stopped('another one in its place')
+        os.rename(away, log)
+        t.equal('back: attested', attest(), 200)
+        size = os.path.getsize(log)
+        whole = open(log, 'rb').read()
+        os.truncate(log, size - 10)
+        stopped('cut')
+        with open(log, 'r+b') as f:
+            f.write(whole)
+        t.equal('whole again: a change', cas.call('POST', '/v1/sessions', document('other'), alice).status, 201)
+        r = scone('audit', 'verify', '--cas-key', key, log)
+        t.check('one chain, nothing dropped', r.returncode == 0, r.stdout + r.stderr)
+        os.unlink(log)
+        stopped('removed')
+
+
 if __name__ == '__main__':
-    main(what_it_says, offline, at_start, full)
+    main(what_it_says, offline, at_start, full, gone)
