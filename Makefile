@@ -84,6 +84,14 @@ tamper: all
 volume-programs: all
 	@tests/programs/volume.sh
 
+# kill -9 at random moments, KILL_ROUNDS (200) under SQLite and as many under MariaDB; make check does some.
+volume-kills: all
+	@KILL_ROUNDS=$(or $(KILL_ROUNDS),200) tests/crash/volume_kills.py
+
+# Two processes, random operations on a volume against a model, for FSX_SECONDS (600); make check does a few seconds.
+volume-fsx: all
+	@FSX_SECONDS=$(or $(FSX_SECONDS),600) tests/crash/volume_fsx.sh
+
 # docs/syscalls.md, from the runtime's table.
 docs: all
 	@ninja -C $(BUILD) docs
@@ -97,4 +105,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs volume-kills volume-fsx docs format install clean

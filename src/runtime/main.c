@@ -293,7 +293,8 @@ static int launch_plain(const struct options *o, char **env, struct launch *l, i
 
 	if (o->volumes >= 0 && volumes_start(&process, o->volumes, &err))
 		return fail(&err, -1);
-	volume_start_directory();
+	if (volume_start_directory(NULL))
+		return log_error("the working directory cannot be entered"), -1;
 	if (launch_named(o, env, l, ret_status))
 		return -1;
 	rc = shields_init(&process, NULL);
@@ -338,10 +339,9 @@ static int configure(const struct service_config *config, const struct options *
 		error_set_errno(err, -rc, "start the shields");
 	if (!rc && (rc = launch_resolve(l, AT_FDCWD)))
 		error_set_errno(err, -rc, "%s", l->execfn);
-	if (!rc && pwd && (rc = chdir(pwd)))
-		error_set_errno(err, errno, "working directory %s", pwd);
+	if (!rc && (rc = volume_start_directory(pwd)))
+		error_set_errno(err, -rc, "working directory %s", pwd);
 	free(pwd);
-	volume_start_directory();
 	if (!rc)
 		rc = net_start(&process, l->envp, &l->envc, err);
 	if (!rc)

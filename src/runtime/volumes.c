@@ -320,6 +320,8 @@ void volumes_exit(struct process *p)
 	slot = c->slot;
 	kept = s->keeper &&
 	       arena_alive(&volumes_arena, slot, s->keeper); /* none: it ends before all was set up */
+	if (!kept && arena_alone_with(&volumes_arena, slot, s->keeper))
+		meet_remove();
 	rc = vfs_leave(c);
 	if (rc)
 		log_error("the volumes could not be closed: %s", strerror(-rc));
@@ -359,6 +361,7 @@ void volumes_keep_end(int rc)
 	struct volumes_shared *s = volumes_shared();
 
 	lease_stop();
+	meet_remove();
 	for (uint32_t i = 0; i < s->mounts; i++) {
 		secret_wipe(s->mount[i].key, sizeof(s->mount[i].key));
 		if (!s->mount[i].sealed)
@@ -404,6 +407,16 @@ bool volumes_is_own(uint64_t dev, uint64_t ino)
 		if (s->own_ino[i] && s->own_ino[i] == ino)
 			return true;
 	return false;
+}
+
+int volumes_placeholder_fd(void)
+{
+	return volumes_shared()->placeholder_fd;
+}
+
+uint64_t volumes_token(void)
+{
+	return __atomic_add_fetch(&volumes_shared()->next_token, 1, __ATOMIC_RELAXED);
 }
 
 int volumes_cwd_fd(void)

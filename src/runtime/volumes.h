@@ -81,6 +81,10 @@ int volumes_mount_over(uint64_t dev, uint64_t ino);
 void volumes_placeholder_identity(uint64_t *ret_dev, uint64_t *ret_ino);
 /* Is this a memory file of the runtime's own, which no name in /proc may lead the program to? */
 bool volumes_is_own(uint64_t dev, uint64_t ino);
+/* The descriptor that all placeholders are copies of. */
+int volumes_placeholder_fd(void);
+/* A number that nobody else of the application gets. */
+uint64_t volumes_token(void);
 /* Number that stands for the working directory in the slot's table, and for a hidden placeholder in the kernel's. */
 int volumes_cwd_fd(void);
 /* The descriptor of the pages object. */

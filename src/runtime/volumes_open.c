@@ -364,7 +364,8 @@ static int open_each(struct process *p, struct config_mount *list, uint32_t n, s
 		rc = vfs_create(&volumes_vfs_env, volumes_region(), &p->volumes->caller);
 	if (rc)
 		return error_set_errno(err, -rc, "%" PRIu64 " MiB of memory for volumes", len >> 20);
-	if (make_placeholders(err) || make_content(list, n, err) || note_own(err))
+	if (make_placeholders(err) || make_content(list, n, err) || note_own(err) ||
+		meet_choose(volumes_shared()->meet, err))
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
 		if (mount_one(p, &list[i], &off, &content, err))

@@ -8,6 +8,7 @@
 #include "host/arena.h"
 #include "host/volume_file.h"
 #include "runtime/volume_lease.h"
+#include "runtime/volume_meet.h"
 #include "runtime/volumes.h"
 
 #define VOLUMES_ALIGN(n) (((n) + 4095) & ~(size_t)4095)
@@ -31,6 +32,8 @@ struct volumes_shared {
 	int32_t content_fd, content_ro_fd; /* of sealed trees; 0: there are none */
 	uint64_t placeholder_dev, placeholder_ino;
 	uint64_t own_ino[3]; /* of the arena, the pages, the content of sealed trees */
+	uint64_t next_token; /* of a descriptor in a message */
+	char meet[MEET_DIR_MAX];
 	struct lease_bell bell;
 	struct volumes_mount mount[VFS_MOUNTS];
 };

@@ -8,7 +8,7 @@ set -uo pipefail
 # shellcheck source=tests/lib/e2e.sh
 . "$(dirname "$0")/../lib/e2e.sh" posix
 
-programs=(posix_open posix_names posix_rename posix_attr posix_io)
+programs=(posix_open posix_names posix_rename posix_attr posix_io posix_meet)
 built=$base/programs
 make -s -C "$here/../programs" B="$built" "${programs[@]/#/$built/}" "$built/fsx" >"$base/make.log" 2>&1 || {
 	not_ok build "the programs do not build"

@@ -66,20 +66,48 @@ for fd in range(1000, 1100):
         except OSError: pass
 open('$vol/closed', 'w').write('still there')
 print(subprocess.run(['cat', '$vol/closed'], close_fds=True, capture_output=True, text=True).stdout)"
-expect "no FIFO is opened, no socket bound, no descriptor sent" 0 'FIFO refused
-bind 95
-send 1' -- "${with[@]}" /usr/bin/python3 -c "
-import os, socket, array
-os.mkfifo('$vol/fifo')
-try: os.open('$vol/fifo', os.O_RDWR)
-except OSError as e: print('FIFO refused')
-s = socket.socket(socket.AF_UNIX)
-try: s.bind('$vol/socket')
-except OSError as e: print('bind', e.errno)
-a, b = socket.socketpair()
-fd = os.open('$vol/f', os.O_RDONLY)
-try: socket.send_fds(a, [b'x'], [fd])
-except OSError as e: print('send', e.errno)"
+expect "a FIFO, a socket and a descriptor go between programs" 0 'by the FIFO
+by the socket
+of the file' -- "${with[@]}" bash -c "
+cd $vol && mkfifo fifo && { echo by the FIFO >fifo & cat fifo; } && echo of the file >sent
+/usr/bin/python3 -c \"
+import os, socket
+s = socket.socket(socket.AF_UNIX); s.bind('socket'); s.listen()
+assert s.getsockname() == 'socket'
+if os.fork() == 0:
+    os.execlp('python3', 'python3', '-c', '''
+import os, socket
+s = socket.socket(socket.AF_UNIX); s.connect('$vol/socket')
+socket.send_fds(s, [b'by the socket'], [os.open('sent', os.O_RDONLY)])''')
+c, _ = s.accept()
+data, fds, _, _ = socket.recv_fds(c, 100, 1)
+print(data.decode()); print(os.read(fds[0], 100).decode(), end='')
+os.wait()\""
+# They meet in a directory of the host. Others find nothing by its visible part, and it goes with the application.
+start meeting "${with[@]}" /usr/bin/python3 -c "
+import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind('$vol/held-socket'); s.listen()
+print('bound', flush=True)
+time.sleep(30)"
+wait_for meeting grep -q bound "$base/meeting.log"
+place=
+for p in $(pgrep -P "${pid[meeting]}") "${pid[meeting]}"; do
+	[[ -r /proc/$p/net/unix ]] && place+=$(grep -c "$vol" "/proc/$p/net/unix")
+done
+holds "the host's list of sockets has no name of a volume" test "$(tr -d 0 <<<"$place")" = ''
+mine=$(find /dev/shm /tmp -maxdepth 1 -name 'scone-????????????????' -type d -perm 711 2>/dev/null)
+holds "there is a place to meet" test -n "$mine"
+# shellcheck disable=SC2086 # several words
+holds "an ordinary user lists nothing of it" test -z "$(setpriv --reuid=65534 --regid=65534 --clear-groups ls -A $mine 2>/dev/null | grep -v ':$')"
+kill -KILL $(pgrep -P "${pid[meeting]}") "${pid[meeting]}" 2>/dev/null
+end_process meeting KILL 2>/dev/null
+gone() { local d; for d in $mine; do [[ ! -e $d ]] && return 0; done; return 1; }
+for _ in {1..100}; do gone && break; sleep 0.1; done
+holds "which is gone after a kill" gone
+expect "nobody listens where a killed program did" 0 'refused' -- "${with[@]}" /usr/bin/python3 -c "
+import socket
+try: socket.socket(socket.AF_UNIX).connect('$vol/held-socket')
+except ConnectionRefusedError: print('refused')"
 # A link of the host into the volume is no back door: what is made through it is in the volume.
 ln -s "$vol" "$base/door"
 expect "through a link of the host" 0 'inside' -- "${with[@]}" sh -c "echo inside >$base/door/BACKDOOR && cat $vol/BACKDOOR && mkdir $base/door/d && ls $base/door/ | grep -q BACKDOOR && cd $base/door && test -d d && mv $vol/BACKDOOR $base/door/moved"
@@ -102,13 +130,11 @@ print('seen by the other')"
 cat >"$base/known" <<'END'
 linkat: ENOENT for O_TMPFILE|O_EXCL (Linux)
 mmap: SIGBUS behind the last page
-open: ENXIO for O_WRONLY|O_NONBLOCK on a FIFO without reader
-open: a FIFO carries bytes
 END
 built=$base/programs tmp=$(mktemp -d /dev/shm/volume.XXXXXX)
 trap 'rm -rf "$tmp"; finish' EXIT
-make -s -C "$here/../programs" B="$built" "$built"/posix_{open,names,rename,attr,io} "$built/fsx" >"$base/make.log" 2>&1 || not_ok build "the programs do not build"
-for p in posix_open posix_names posix_rename posix_attr posix_io; do
+make -s -C "$here/../programs" B="$built" "$built"/posix_{open,names,rename,attr,io,meet} "$built/fsx" >"$base/make.log" 2>&1 || not_ok build "the programs do not build"
+for p in posix_open posix_names posix_rename posix_attr posix_io posix_meet; do
 	mkdir -p "$tmp/$p"
 	timeout -s KILL 100 "$built/$p" "$tmp/$p" >"$base/$p.native" 2>/dev/null
 	timeout -s KILL 100 "${with[@]}" sh -c "mkdir -p $vol/$p && $built/$p $vol/$p" >"$base/$p.volume" 2>/dev/null

@@ -16,8 +16,8 @@
 #include "runtime/net.h"
 #include "runtime/shields.h"
 #include "runtime/sys/table.h"
+#include "runtime/volume_rights.h"
 
-#define RIGHTS_MAX 253 /* descriptors in one message: the kernel's SCM_MAX_FD */
 #define CONTROL_MAX 64 /* messages of control data looked at */
 
 static long pass(struct regs *r)
@@ -25,7 +25,7 @@ static long pass(struct regs *r)
 	return scone_safe_call((long)r->nr, r);
 }
 
-static void adopt(struct thread *t, int fd)
+static void adopt(struct thread *t, int fd, bool peek)
 {
 	struct stat st;
 
@@ -38,21 +38,22 @@ static void adopt(struct thread *t, int fd)
 	if (t->proc->console_rules)
 		console_adopt(t->proc, fd, st.st_dev, st.st_ino);
 	shields_unlock();
+	rights_receive(t, fd, st.st_dev, st.st_ino, peek);
 }
 
-static void adopt_all(struct thread *t, uint64_t at, size_t n)
+static void adopt_all(struct thread *t, uint64_t at, size_t n, bool peek)
 {
 	for (size_t i = 0; i < n && i < RIGHTS_MAX; i++) {
 		int fd;
 
 		if (user_copy(&fd, (const void *)(at + i * sizeof(fd)), sizeof(fd)) < 0)
 			return;
-		adopt(t, fd);
+		adopt(t, fd, peek);
 	}
 }
 
 /* Every descriptor in the control data that the kernel wrote to at: left bytes. */
-static void adopt_control(struct thread *t, uint64_t at, size_t left)
+static void adopt_control(struct thread *t, uint64_t at, size_t left, bool peek)
 {
 	struct cmsghdr c;
 
@@ -61,7 +62,7 @@ static void adopt_control(struct thread *t, uint64_t at, size_t left)
 			c.cmsg_len > left)
 			return;
 		if (c.cmsg_level == SOL_SOCKET && c.cmsg_type == SCM_RIGHTS)
-			adopt_all(t, at + sizeof(c), (c.cmsg_len - sizeof(c)) / sizeof(int));
+			adopt_all(t, at + sizeof(c), (c.cmsg_len - sizeof(c)) / sizeof(int), peek);
 		if (CMSG_ALIGN(c.cmsg_len) >= left)
 			return;
 		at += CMSG_ALIGN(c.cmsg_len);
@@ -69,12 +70,12 @@ static void adopt_control(struct thread *t, uint64_t at, size_t left)
 	}
 }
 
-static void adopt_message(struct thread *t, uint64_t msghdr)
+static void adopt_message(struct thread *t, uint64_t msghdr, uint64_t flags)
 {
 	struct msghdr h;
 
 	if (user_copy(&h, (const void *)msghdr, sizeof(h)) == 0 && h.msg_control)
-		adopt_control(t, (uint64_t)h.msg_control, h.msg_controllen);
+		adopt_control(t, (uint64_t)h.msg_control, h.msg_controllen, flags & MSG_PEEK);
 }
 
 long sys_recvmsg(struct regs *r, struct thread *t)
@@ -87,7 +88,7 @@ long sys_recvmsg_plain(struct regs *r, struct thread *t)
 	long ret = pass(r);
 
 	if (ret >= 0)
-		adopt_message(t, r->rsi);
+		adopt_message(t, r->rsi, r->rdx);
 	return ret;
 }
 
@@ -101,7 +102,7 @@ long sys_recvmmsg_plain(struct regs *r, struct thread *t)
 	long ret = pass(r);
 
 	for (long i = 0; i < ret; i++)
-		adopt_message(t, r->rsi + (uint64_t)i * sizeof(struct mmsghdr));
+		adopt_message(t, r->rsi + (uint64_t)i * sizeof(struct mmsghdr), r->r10);
 	return ret;
 }
 
@@ -110,7 +111,7 @@ long sys_pidfd_getfd(struct regs *r, struct thread *t)
 	long ret = pass(r);
 
 	if (ret >= 0)
-		adopt(t, (int)ret);
+		adopt(t, (int)ret, false);
 	return ret;
 }
 

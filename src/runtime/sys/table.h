@@ -20,7 +20,7 @@
 
 enum sys_kind { SYS_NONE, SYS_PASS, SYS_FAST, SYS_SLOW, SYS_REFUSE };
 /* NET_ANY: slow in a program with rules of the network; NET_WAITS: while one of its TLS handshakes is under way; VOLUME_ANY: in one with
- * volumes. NET_ONLY: the descriptor is looked at in a program with rules of the network or the console only. */
+ * volumes; VOLUME_NAMED: and a fifth argument. NET_ONLY: the descriptor is looked at in a program with rules of the network or the console only. */
 enum sys_flags {
 	FD_ARG0 = 1,
 	FD_ARG1 = 2,
@@ -29,7 +29,8 @@ enum sys_flags {
 	NET_ANY = 16,
 	NET_WAITS = 32,
 	VOLUME_ANY = 64,
-	NET_ONLY = 128
+	NET_ONLY = 128,
+	VOLUME_NAMED = 256
 };
 #define FD_FLAGS (FD_ARG0 | FD_ARG1 | FD_ARG2 | FD_ARG4)
 #define NET_FLAGS (NET_ANY | NET_WAITS | NET_ONLY)
@@ -41,7 +42,7 @@ typedef long (*sys_handler)(struct regs *r, struct thread *t);
 
 struct sys_entry {
 	uint8_t kind;
-	uint8_t flags;
+	uint16_t flags;
 	int16_t err; /* REFUSE: positive errno */
 	sys_handler fast; /* FAST */
 	sys_handler slow; /* SLOW, and where FAST or PASS goes slow */

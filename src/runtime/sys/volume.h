@@ -13,10 +13,13 @@
 /* volume_path.c. For every slow call of a process with volumes; numbers that name no file are not ours. */
 long volume_path_call(struct regs *r, struct thread *t);
 
-/* volume_socket.c: bind, connect; sendmsg and sendmmsg. VOLUME_NOT_OURS: no name or descriptor of a volume is in it. */
+/* volume_socket.c: bind; connect; sendto; sendmsg and sendmmsg; getsockname and getpeername. VOLUME_NOT_OURS: no name or descriptor of a volume
+ * is in it. */
 long volume_bind_call(struct regs *r, struct thread *t);
 long volume_connect_call(struct regs *r, struct thread *t);
+long volume_sendto_call(struct regs *r, struct thread *t);
 long volume_send_call(struct regs *r, struct thread *t);
+long volume_sockname_call(struct regs *r, struct thread *t);
 
 /* volume_name.c: what is done to a place that a path led to. c: who calls. In vfs. */
 long vplace_open(struct thread *t, const struct vfs_place *p, uint32_t flags, uint32_t mode);
@@ -40,8 +43,9 @@ long volume_mmap(struct regs *r, struct thread *t, const struct fd_entry *e);
 /* volume_sealed.c: the same, in vfs, of a file of a sealed tree: a regular one, open for reading. */
 long volume_sealed_mmap(struct regs *r, struct thread *t);
 
-/* At the start, in the first process: its working directory is at or below a mount point, so it is the volume's, if that has it. */
-void volume_start_directory(void);
+/* At the start, in the first process: go to directory pwd, in a volume or not; NULL: stay. A working directory of the host at or below a mount point
+ * is the volume's, if that has it. 0 or -errno. */
+MUST_USE int volume_start_directory(const char *pwd);
 
 /* The program that execve names, if it is in a volume: a descriptor of a sealed copy in memory, with its attributes and its name in real. Before
  * the program runs, too. VOLUME_NOT_OURS: the host has it; if *ret_moved, under the path in real. */

@@ -9,10 +9,10 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-#include "core/log.h"
 #include "host/host.h"
 #include "runtime/shields.h"
 #include "runtime/sys/volume.h"
+#include "runtime/volume_meet.h"
 #include "runtime/volumes.h"
 
 #define FUSE_SUPER_MAGIC                                                                                     \
@@ -21,9 +21,21 @@
 
 /* --- open --- */
 
-static void say_no_fifo(const struct vfs_place *p)
+/* The kernel's FIFO of the same inode, which vfs has found to be allowed. It may wait for the other end: not in vfs. */
+static long open_fifo(struct thread *t, const struct vfs_place *p, uint32_t flags)
 {
-	log_warn("open of the FIFO %.*s in a volume: not supported", (int)p->name_len, p->name);
+	const struct vfs_node n = vfs_place_node(p);
+	char path[MEET_PATH_MAX];
+	long ret;
+
+	volumes_leave(t);
+	ret = meet_fifo(&n);
+	meet_path(&n, path);
+	if (!ret)
+		ret = scone_safe_call6(SYS_openat, AT_FDCWD, (long)path,
+			flags & (O_ACCMODE | O_NONBLOCK | O_CLOEXEC | O_APPEND | O_ASYNC), 0, 0, 0);
+	volumes_enter(t);
+	return ret;
 }
 
 long vplace_open(struct thread *t, const struct vfs_place *p, uint32_t flags, uint32_t mode)
@@ -45,9 +57,7 @@ long vplace_open(struct thread *t, const struct vfs_place *p, uint32_t flags, ui
 	shields_unlock();
 	if (rc) {
 		host_close((int)fd);
-		if (rc == -EOPNOTSUPP && p->found && S_ISFIFO(p->attr.mode))
-			say_no_fifo(p);
-		return rc;
+		return rc == -EOPNOTSUPP && p->found && S_ISFIFO(p->attr.mode) ? open_fifo(t, p, flags) : rc;
 	}
 	return fd;
 }

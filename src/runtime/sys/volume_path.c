@@ -298,16 +298,16 @@ static long open_how(struct regs *r, struct thread *t)
 	return after_host(&as_openat, &plain, t, ret);
 }
 
-void volume_start_directory(void)
+/* The host's working directory is at or below a mount point. */
+static void enter_where_host_is(struct thread *t)
 {
-	struct thread scratch, *t = volumes_thread(&scratch);
 	char path[VFS_PATH_MAX];
 	struct vfs_node root;
 	struct vfs_place p;
 	const char *rest;
 	int mount;
 
-	if (!t || host_failed(host_call2(SYS_getcwd, (long)path, sizeof(path))))
+	if (host_failed(host_call2(SYS_getcwd, (long)path, sizeof(path))))
 		return;
 	mount = vfs_mount_find(volumes_caller(t)->fs, path, &rest);
 	if (mount < 0)
@@ -316,6 +316,24 @@ void volume_start_directory(void)
 	p.links = 0;
 	if (vfs_walk(volumes_caller(t), &root, *rest ? rest : ".", 0, &p) == 0)
 		(void)!vplace_chdir(t, &p);
+}
+
+int volume_start_directory(const char *pwd)
+{
+	struct thread scratch, *t = volumes_thread(&scratch);
+	struct vpath v = {.kind = VPATH_HOST};
+	long rc = 0;
+
+	if (t && pwd) {
+		rc = vpath_either(t, AT_FDCWD, pwd, 0, &v);
+		if (v.kind == VPATH_VOLUME)
+			return rc ? (int)rc : (int)vplace_chdir(t, &v.place);
+	}
+	if (!rc && pwd)
+		rc = host_call1(SYS_chdir, (long)(v.kind == VPATH_MOVED ? v.place.away : pwd));
+	if (t && !rc)
+		enter_where_host_is(t);
+	return (int)rc;
 }
 
 static long getcwd_inside(struct regs *r, struct thread *t)
@@ -415,6 +433,11 @@ long volume_path_call(struct regs *r, struct thread *t)
 		return volume_bind_call(r, t);
 	case SYS_connect:
 		return volume_connect_call(r, t);
+	case SYS_sendto:
+		return volume_sendto_call(r, t);
+	case SYS_getsockname:
+	case SYS_getpeername:
+		return volume_sockname_call(r, t);
 	case SYS_sendmsg:
 	case SYS_sendmmsg:
 		return volume_send_call(r, t);

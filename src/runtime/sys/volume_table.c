@@ -8,6 +8,7 @@
 #include <utime.h>
 #include "core/log.h"
 #include "host/host.h"
+#include "runtime/volume_meet.h"
 #include "runtime/volumes.h"
 
 #define NS 1000000000LL
@@ -111,10 +112,18 @@ static long place_symlink(struct regs *r, struct thread *t, struct vpath *v)
 
 static long place_unlink(struct regs *r, struct thread *t, struct vpath *v)
 {
+	const struct vfs_node node = vfs_place_node(&v->place);
+	const struct volume_attr *a = &v->place.attr;
+	long rc;
+
 	if (r->nr == SYS_unlinkat && ((uint32_t)r->rdx & ~(uint32_t)AT_REMOVEDIR))
 		return -EINVAL;
-	return r->nr == SYS_unlinkat && (r->rdx & AT_REMOVEDIR) ? vfs_rmdir(volumes_caller(t), &v->place)
-								: vfs_unlink(volumes_caller(t), &v->place);
+	if (r->nr == SYS_unlinkat && (r->rdx & AT_REMOVEDIR))
+		return vfs_rmdir(volumes_caller(t), &v->place);
+	rc = vfs_unlink(volumes_caller(t), &v->place);
+	if (rc == 0 && (S_ISFIFO(a->mode) || S_ISSOCK(a->mode)) && a->nlink == 1)
+		meet_forget(&node);
+	return rc;
 }
 
 static long place_rmdir(struct regs *r, struct thread *t, struct vpath *v)

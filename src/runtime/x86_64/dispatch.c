@@ -14,7 +14,7 @@ static bool may_be_slow(const struct process *p, unsigned flags)
 {
 	if (!p->fd_bits)
 		return false;
-	if ((p->net_rules && (flags & NET_FLAGS)) || (p->volumes && (flags & VOLUME_ANY)))
+	if ((p->net_rules && (flags & NET_FLAGS)) || (p->volumes && (flags & (VOLUME_ANY | VOLUME_NAMED))))
 		return true;
 	return (flags & FD_FLAGS) && (!(flags & NET_ONLY) || p->console_rules);
 }
@@ -46,7 +46,11 @@ static void finish(struct regs *r, long ret)
 
 static bool touches_shield(const struct process *p, const struct regs *r, unsigned flags)
 {
-	if (!p->fd_bits || ((flags & NET_ONLY) && !p->net_rules && !p->console_rules))
+	if (!p->fd_bits)
+		return false;
+	if ((flags & VOLUME_NAMED) && p->volumes && r->r8)
+		return true;
+	if ((flags & NET_ONLY) && !p->net_rules && !p->console_rules)
 		return false;
 	if (((flags & VOLUME_ANY) && p->volumes) || ((flags & NET_ANY) && p->net_rules) ||
 		((flags & NET_WAITS) && net_is_shaking(p)))

@@ -226,6 +226,7 @@ MUST_USE int vfs_fd_set_flags(const struct vfs_caller *c, int fd, uint32_t flags
  * repeats. The last 1024 are kept until received. vfs_receive: enter it under number fd; -ENOENT: no such token. */
 MUST_USE int vfs_send(const struct vfs_caller *c, int fd, uint64_t token);
 MUST_USE int vfs_receive(const struct vfs_caller *c, uint64_t token, int fd);
+void vfs_unsend(const struct vfs_caller *c, uint64_t token); /* it was not sent */
 
 /* --- Reading and writing. --- */
 

@@ -159,20 +159,44 @@ int vfs_send(const struct vfs_caller *c, int fd, uint64_t token)
 	return 0;
 }
 
+static struct rg_transit *in_transit(struct region *r, uint64_t token)
+{
+	for (uint32_t i = 0; i < RG_TRANSIT; i++)
+		if (r->transit[i].file && r->transit[i].token == token)
+			return &r->transit[i];
+	return NULL;
+}
+
+void vfs_unsend(const struct vfs_caller *c, uint64_t token)
+{
+	struct vfs *f = c->fs;
+	struct rg_transit *t;
+	uint32_t mount = 0, n;
+	uint64_t ino = 0;
+
+	rg_enter(f);
+	t = in_transit(f->r, token);
+	if (t) {
+		n = t->file;
+		rg_set(f->r, &t->file, 0);
+		ino = file_put(f, n, &mount);
+	}
+	rg_leave(f);
+	reap_inode(f, mount, ino);
+}
+
 int vfs_receive(const struct vfs_caller *c, uint64_t token, int fd)
 {
 	struct vfs *f = c->fs;
 	struct region *r = f->r;
-	struct rg_transit *t = NULL;
+	struct rg_transit *t;
 	uint32_t n, mount = 0;
 	uint64_t ino;
 
 	if (fd < 0 || fd >= VFS_FDS)
 		return -EBADF;
 	rg_enter(f);
-	for (uint32_t i = 0; i < RG_TRANSIT && !t; i++)
-		if (r->transit[i].file && r->transit[i].token == token)
-			t = &r->transit[i];
+	t = in_transit(r, token);
 	if (!t) {
 		rg_abort(f);
 		return -ENOENT;
