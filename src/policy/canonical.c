@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/hash.h"
-#include "crypto/key.h"
 #include "policy/canonical.h"
 #include "policy/canonical_put.h"
 #include "policy/schema.h"
@@ -49,8 +48,6 @@ static void put_image_volumes(struct buf *b, const struct image *im)
 
 static void put_image_trees(struct buf *b, const struct image *im)
 {
-	char signer[KEY_HASH_TEXT_MAX];
-
 	canonical_key(b, "trees");
 	buf_putc(b, '[');
 	for (size_t i = 0; i < im->tree_count; i++) {
@@ -68,8 +65,8 @@ static void put_image_trees(struct buf *b, const struct image *im)
 			canonical_hex(b, t->root, sizeof(t->root));
 		}
 		if (t->has_signer) {
-			key_hash_text(t->signer, signer);
-			canonical_text(b, "signer", signer);
+			canonical_key(b, "signer");
+			canonical_hex(b, t->signer, sizeof(t->signer));
 		}
 		buf_putc(b, '}');
 	}

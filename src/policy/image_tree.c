@@ -1,4 +1,4 @@
-/* images[].trees: sealed trees that a service sees (docs/session-language.md, 14.10), an extension. */
+/* images[].trees: sealed trees that a service sees (docs/session-language.md, 14.11), an extension. */
 #include <stdlib.h>
 #include <string.h>
 #include "policy/schema.h"
