@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -190,6 +191,48 @@ def lost_answers(t, cluster, base):
         x.server.close()
 
 
+def lost_starts(t, cluster, base):
+    """A CAS ends when the runtime has asked it: the start goes on with another one."""
+    runtime = os.path.join(BIN, 'scone-runtime')
+    if not os.path.exists(runtime):
+        print('# no runtime in this build: starts are not tested')
+        return
+    a, b, _ = cluster.cas
+    env = dict(os.environ, SCONE_HOME=os.path.join(base, 'runtime-home'), SCONE_LAS_ADDR=os.path.join(base, 'las.sock'))
+    las = subprocess.Popen([os.path.join(BIN, 'scone-las'), '--socket', env['SCONE_LAS_ADDR'], '--dir', os.path.join(base, 'las'), '--runtime', runtime],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        def scone(*args):
+            p = subprocess.run([os.path.join(BIN, 'scone'), *args], capture_output=True, env=env, timeout=120)
+            return p.returncode, (p.stdout + p.stderr).decode(errors='replace')
+        end = time.monotonic() + 30
+        while not os.path.exists(env['SCONE_LAS_ADDR']) and time.monotonic() < end:
+            time.sleep(0.1)
+        cutters = [Cutter(x, 1) for x in (a, b)]
+        scone('cas', 'add', 'direct', '%s:%d' % a.address, '--key', cluster.key)
+        path = os.path.join(base, 'start.yml')
+        with open(path, 'w') as f:
+            f.write('name: start\nversion: "0.3"\nsecurity: {attestation: {mode: simulation}}\nservices: [{name: s, command: [echo, started], pwd: /, '
+                    'attestation: {mrenclave: %s}}]\n' % scone('measure', '/bin/echo')[1].split()[-1])
+        status, text = scone('session', 'create', path)
+        t.check('a session to start', status == 0, text)
+        for n in range(2):
+            for x in cutters:
+                x.cut, x.cuts = 0, 1
+            status, text = scone('run', '--cas', ','.join(x.address for x in cutters), '--cas-key', cluster.key, '--config-id', 'start/s', '--', '/bin/echo')
+            t.check(f'start {n}: done, although CAS were lost in the middle', status == 0 and 'started' in text and sum(x.cut for x in cutters) >= 1,
+                    (status, text, [x.cut for x in cutters]))
+        for x in cutters:
+            x.cut, x.cuts = 0, 99
+        status, text = scone('run', '--cas', ','.join(x.address for x in cutters), '--cas-key', cluster.key, '--config-id', 'start/s', '--', '/bin/echo')
+        t.check('if all are lost each time, that is told', status == 125 and 'started' not in text.splitlines(), (status, text))
+        for x in cutters:
+            x.server.close()
+    finally:
+        las.kill()
+        las.wait()
+
+
 def shared(t, base):
     if not ETCD:
         print('# etcd is not installed: nothing of the board in a cluster is tested')
@@ -199,7 +242,7 @@ def shared(t, base):
         cluster = None
         try:
             cluster = Cluster(base, etcd)
-            for test in (votes, reads, tickets, lost_answers):
+            for test in (votes, reads, tickets, lost_answers, lost_starts):
                 test(t, cluster, base)
         finally:
             if cluster:

@@ -90,6 +90,28 @@ cp "$runtime" "$base/runtime"
 printf 'x' >>"$base/runtime"
 expect other_runtime 125 '' -- env SCONE_RUNTIME="$base/runtime" "$bin/scone" run --config-id run-test/shell -- "$base/shell" x
 
+# --- access token -------------------------------------------------------------------------------------------------------------------
+
+cat >"$base/token.yml" <<'END'
+version: "0.3"
+name: run-token
+security: {service_access_token: "$TOKEN", attestation: {mode: simulation}}
+services: [{name: shell, command: [sh, -c, "echo in"], pwd: /, attestation: [{mrenclave: [$MEASUREMENT]}]}]
+END
+token='between us: 7f3a'
+expect token_session 0 '' -- "$bin/scone" session create "$base/token.yml" --set "TOKEN=$token" --set "MEASUREMENT=$(scone measure "$base/shell")"
+printf '%s\n' "$token" >"$base/token"
+printf 'another' >"$base/wrong-token"
+: >"$base/no-token"
+with=("$bin/scone" run --config-id run-token/shell)
+expect access_token 0 '' -- "${with[@]}" --access-token-file "$base/token" -- "$base/shell"
+prints "with the access token it runs" in
+expect access_token_missing 125 'access token' -- "${with[@]}" -- "$base/shell"
+expect access_token_wrong 125 'access token' -- "${with[@]}" --access-token-file "$base/wrong-token" -- "$base/shell"
+expect access_token_empty 125 '0 bytes' -- "${with[@]}" --access-token-file "$base/no-token" -- "$base/shell"
+expect access_token_no_file 125 'no/such' -- "${with[@]}" --access-token-file /no/such -- "$base/shell"
+expect access_token_of_no_session 125 'has none' -- "$bin/scone" run --config-id run-test/shell --access-token-file "$base/token" -- "$base/shell"
+
 end_process las
 expect las_gone 125 'las\.sock' -- "${attested[@]}" x
 rm -f "$base/las.sock"
