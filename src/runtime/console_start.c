@@ -339,7 +339,7 @@ static int set_up(struct start *s, const char *context, struct error *err)
 	s->table->terminals = (uint8_t)r->terminals;
 	s->table->pipe_dev = pipe_device();
 	if (random_bytes(s->table->run, sizeof(s->table->run), err) || judge_all(s, err) ||
-		(r->attach && await_attach(s, err)))
+		say_all_hellos(s, err) || (r->attach && await_attach(s, err)))
 		return -1;
 	if (fd_load(s->p, STDERR_FILENO).kind == FD_CONSOLE)
 		s->table->log = fd_load(s->p, STDERR_FILENO).file;
