@@ -494,6 +494,51 @@ static void everything_bad_is_refused_for_its_reason(void **state)
 	}
 }
 
+/* Whoever meets it learns what is missing or too old, and the commands that get it. */
+static void missing_collateral_says_how_to_get_it(void **state)
+{
+	static const struct {
+		void (*spoil)(struct intel_recipe *r);
+		const char *what, *sgx, *tdx;
+	} cases[] = {
+		{no_pck_crl, "revocation list of Intel SGX PCK Platform CA",
+			"sgx/certification/v4/pckcrl?ca=platform", "sgx/certification/v4/pckcrl?ca=platform"},
+		{pck_crl_old, "Intel SGX PCK Platform CA is valid until", "pckcrl?ca=platform",
+			"pckcrl?ca=platform"},
+		{no_root_crl, "revocation list of Intel SGX Root CA", "IntelSGXRootCA.der",
+			"IntelSGXRootCA.der"},
+		{no_info, "TCB info, wanted one", "sgx/certification/v4/tcb?fmspc=00906ed50000",
+			"tdx/certification/v4/tcb?fmspc=00906ed50000"},
+		{info_expired, "TCB info", "sgx/certification/v4/tcb?fmspc=00906ed50000",
+			"tdx/certification/v4/tcb?fmspc=00906ed50000"},
+		{info_of_another_fmspc, "wanted FMSPC 00906ed50000",
+			"sgx/certification/v4/tcb?fmspc=00906ed50000",
+			"tdx/certification/v4/tcb?fmspc=00906ed50000"},
+		{no_identity, "QE identity, wanted one", "sgx/certification/v4/qe/identity",
+			"tdx/certification/v4/qe/identity"},
+		{identity_expired, "QE identity", "sgx/certification/v4/qe/identity",
+			"tdx/certification/v4/qe/identity"},
+	};
+
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+		const char *url = i % 2 ? cases[i / 2].tdx : cases[i / 2].sgx;
+		struct intel_recipe r;
+		struct intel_made m;
+		struct verdict v;
+		struct error err = {0};
+
+		intel_recipe_init(&r, i % 2 ? TEE_TDX : TEE_SGX, 4, false);
+		cases[i / 2].spoil(&r);
+		intel_make(&r, &m);
+		assert_int_equal(judge(&r, &m, false, true, NULL, &v, &err), -1);
+		if (!strstr(err.text, cases[i / 2].what) || !strstr(err.text, url) ||
+			!strstr(err.text, "curl ") || !strstr(err.text, "scone collateral import"))
+			fail_msg("%s: \"%s\"; wanted \"%s\" and \"%s\"", err.check, err.text,
+				cases[i / 2].what, url);
+		intel_made_free(&m);
+	}
+}
+
 static void the_root_must_be_trusted(void **state)
 {
 	for (size_t i = 0; i < 2; i++) {
@@ -863,6 +908,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_shape_is_good),
 		cmocka_unit_test(everything_bad_is_refused_for_its_reason),
+		cmocka_unit_test(missing_collateral_says_how_to_get_it),
 		cmocka_unit_test(the_root_must_be_trusted),
 		cmocka_unit_test(other_report_data_are_refused),
 		cmocka_unit_test(the_worst_status_counts),
