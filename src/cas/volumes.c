@@ -484,7 +484,7 @@ static int refuse_update(const struct volumes_context *x, const struct ask *a, c
 }
 
 static int check_update(const struct ask *a, const struct volume_update_request *q,
-	const uint8_t client_key[32], struct error *err)
+	const uint8_t client_key[32], bool close, struct error *err)
 {
 	const struct volume_record *r = &a->f.record;
 	char seen[2 * VOLUME_RECORD_TAG_LEN + 1], wanted[2 * VOLUME_RECORD_TAG_LEN + 1];
@@ -495,7 +495,13 @@ static int check_update(const struct ask *a, const struct volume_update_request 
 			" is not taken: the newest lease is %" PRIu64 "%s, its generation %" PRIu64,
 			a->f.item, a->f.owner, q->number, q->version.generation, r->number,
 			r->held ? "" : ", given back", r->has_version ? r->generation : 0);
-	if (!r->has_version)
+	if (!q->has_version && !close)
+		return error_set(err, ERR_INPUT,
+			"volume \"%s\" of session \"%s\": an update without a generation: only a lease is "
+			"given "
+			"back without",
+			a->f.item, a->f.owner);
+	if (!r->has_version || !q->has_version)
 		return 0;
 	hex_encode(q->version.tag, sizeof(q->version.tag), seen);
 	hex_encode(r->tag, sizeof(r->tag), wanted);
@@ -525,16 +531,18 @@ int volumes_update(const struct volumes_context *x, const struct volume_update_r
 
 	if (rc)
 		goto out;
-	rc = check_update(&a, q, client_key, &why);
+	rc = check_update(&a, q, client_key, close, &why);
 	if (rc) {
 		refuse_update(x, &a, client_key, &why);
 		goto out;
 	}
 	r = &a.f.record;
-	r->has_version = true;
-	r->generation = q->version.generation;
-	memcpy(r->tag, q->version.tag, sizeof(r->tag));
-	r->least = r->number;
+	if (q->has_version) {
+		r->has_version = true;
+		r->generation = q->version.generation;
+		memcpy(r->tag, q->version.tag, sizeof(r->tag));
+		r->least = r->number;
+	}
 	r->seen = x->now;
 	r->held = !close;
 	rc = close ? log_and_store(x, &a, "volume-closed", client_key, &why)

@@ -192,6 +192,15 @@ int lease_begin(struct volume_client *c, const struct volume_lease *l, struct vo
 	return 0;
 }
 
+void lease_give_back(struct volume_client *c)
+{
+	struct error err = {0};
+
+	if (volume_client_give_back(c, &err))
+		log_warn("volume: give the lease back: %s", err.text);
+	volume_client_free(c);
+}
+
 /* --- in the keeper --- */
 
 static struct {

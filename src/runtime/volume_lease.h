@@ -48,6 +48,9 @@ MUST_USE int lease_may_create(struct volume_client *c, struct error *err);
 MUST_USE int lease_begin(struct volume_client *c, const struct volume_lease *l, struct volume *v,
 	const struct volume_version *found, struct lease_post *post, struct error *err);
 
+/* The start has failed: the lease back, if there is one, so that nobody has to wait until it is over. */
+void lease_give_back(struct volume_client *c);
+
 /* In the keeper: serve n posts until lease_stop. clients[i] NULL: none. -EAGAIN. */
 MUST_USE int lease_serve(struct lease_post *const *posts, struct volume_client *const *clients, uint32_t n,
 	struct lease_bell *bell);

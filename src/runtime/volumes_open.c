@@ -385,6 +385,10 @@ static int open_all(struct process *p, struct config_mount *list, uint32_t n, st
 	int rc = open_each(p, list, n, err);
 
 	if (rc) {
+		for (int i = 0; i < VFS_MOUNTS; i++)
+			if (volumes_clients[i])
+				lease_give_back(volumes_clients[i]);
+		memset(volumes_clients, 0, sizeof(volumes_clients));
 		free(p->volumes);
 		p->volumes = NULL;
 	}
@@ -398,7 +402,8 @@ static void config_free(struct config_mount *list, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		if (list[i].file.fd >= 0)
 			volume_file_close(&list[i].file);
-		volume_client_free(list[i].client);
+		if (list[i].client)
+			lease_give_back(list[i].client);
 		sealed_mount_clear(&list[i].sealed);
 	}
 	secret_wipe(list, n * sizeof(*list));

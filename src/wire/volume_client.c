@@ -317,15 +317,19 @@ int volume_client_check(const struct volume_client *c, const struct volume_state
 
 /* --- versions --- */
 
+/* v NULL: none. */
 static int send_version(
 	struct volume_client *c, const char *path, const struct volume_state *v, struct error *err)
 {
-	struct volume_update_request q = {.grant = c->grant, .number = c->s->lease.number, .version = *v};
+	struct volume_update_request q = {
+		.grant = c->grant, .number = c->s->lease.number, .has_version = v != NULL};
 	struct http_response answer = {0};
 	struct error why = {0};
 	struct buf body;
 	int rc;
 
+	if (v)
+		q.version = *v;
 	buf_init(&body, BODY_MAX);
 	rc = volume_update_encode(&q, &body, &why);
 	if (!rc)
@@ -336,6 +340,8 @@ static int send_version(
 	buf_free(&body);
 	if (!rc) {
 		c->s->heard = c->clock();
+		if (!v)
+			return 0;
 		c->s->sent = *v;
 		c->s->has_sent = true;
 		if (c->s->has_noted && c->s->noted.generation <= v->generation)
@@ -418,6 +424,20 @@ int volume_client_close(struct volume_client *c, const struct volume_state *vers
 		return 0;
 	rc = send_version(
 		c, VOLUME_CLOSE_PATH, c->policy == EPHEMERAL && c->s->has_sent ? &c->s->sent : version, err);
+	if (!rc)
+		c->s->lease.number = 0;
+	return rc;
+}
+
+int volume_client_give_back(struct volume_client *c, struct error *err)
+{
+	int rc;
+
+	if (is_lost(c, err))
+		return -1;
+	if (c->s->lease.number == 0)
+		return 0;
+	rc = send_version(c, VOLUME_CLOSE_PATH, NULL, err);
 	if (!rc)
 		c->s->lease.number = 0;
 	return rc;

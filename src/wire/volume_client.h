@@ -93,6 +93,9 @@ void volume_client_rest(struct volume_client *c);
 MUST_USE int volume_client_close(
 	struct volume_client *c, const struct volume_state *version, struct error *err);
 
+/* The lease back without a version: the volume was not used, and CAS keeps what it has. Nothing to do without a lease. */
+MUST_USE int volume_client_give_back(struct volume_client *c, struct error *err);
+
 /* What a process that execve replaces hands to its successor: everything but what options give anew. What is shared stays where it is; without shared
  * memory it is handed over, too. out is a secret buf. */
 MUST_USE int volume_client_pack(const struct volume_client *c, struct buf *out, struct error *err);

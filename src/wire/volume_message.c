@@ -140,8 +140,10 @@ int volume_update_encode(const struct volume_update_request *r, struct buf *out,
 	json_t *o = message_new();
 	bool whole = message_put(o, "grant", message_new_bytes(r->grant.data, r->grant.len)) &&
 		     message_put(o, "number", json_integer((json_int_t)r->number)) &&
-		     message_put(o, "generation", json_integer((json_int_t)r->version.generation)) &&
-		     message_put(o, "tag", message_new_hex(r->version.tag, sizeof(r->version.tag)));
+		     (!r->has_version ||
+			     (message_put(o, "generation", json_integer((json_int_t)r->version.generation)) &&
+				     message_put(o, "tag",
+					     message_new_hex(r->version.tag, sizeof(r->version.tag)))));
 
 	return write_out(o, whole, "volume update", out, err);
 }
@@ -158,11 +160,15 @@ int volume_update_decode(const void *p, size_t n, struct volume_update_request *
 		return -1;
 	buf_init(&r.grant, VOLUME_GRANT_BYTES_MAX);
 	rc = message_keys(o, where, keys, err) || message_bytes(o, where, "grant", &r.grant, err) ||
-			     message_big_number(o, where, "number", &r.number, err) ||
-			     message_big_number(o, where, "generation", &r.version.generation, err) ||
-			     message_hex(o, where, "tag", r.version.tag, sizeof(r.version.tag), err)
+			     message_big_number(o, where, "number", &r.number, err)
 		     ? -1
 		     : 0;
+	r.has_version = json_object_get(o, "generation") || json_object_get(o, "tag");
+	if (!rc && r.has_version)
+		rc = message_big_number(o, where, "generation", &r.version.generation, err) ||
+				     message_hex(o, where, "tag", r.version.tag, sizeof(r.version.tag), err)
+			     ? -1
+			     : 0;
 	json_decref(o);
 	if (rc)
 		buf_free(&r.grant);

@@ -4,7 +4,7 @@
  * POST /v1/volumes/open    {"grant":B64,"place":HEX64}
  *   200 {"number":N,"least":N,"term":SECONDS,"version":{"generation":N,"tag":HEX32}|null,"initial_tag":HEX32|null}
  * POST /v1/volumes/update  {"grant":B64,"number":N,"generation":N,"tag":HEX32}
- * POST /v1/volumes/close   the same
+ * POST /v1/volumes/close   the same, or {"grant":B64,"number":N}: the lease is given back, and what CAS has of the volume stays as it is
  *   200 {"term":SECONDS}
  */
 #ifndef SCONE_WIRE_VOLUME_MESSAGE_H
@@ -48,6 +48,7 @@ struct volume_lease {
 struct volume_update_request {
 	struct buf grant; /* as above */
 	uint64_t number;
+	bool has_version; /* false: only to close */
 	struct volume_state version;
 };
 

@@ -149,6 +149,19 @@ def api(t, base):
         r = one.open(place='elsewhere'[0])
         t.equal('a closed volume is anybody\'s', r.json(), {'number': 3, 'least': 2, 'term': 30, 'version': {'generation': 13, 'tag': TAG['d']}, 'initial_tag': None})
 
+        # A start that failed gives its lease back without a version.
+        r = one.call('update', number=3)
+        t.check('an update without a version is refused', r.status == 400 and 'without a generation' in r.error(), r)
+        r = one.call('close', number=3, generation=14)
+        t.check('half a version, too', r.status == 400, r)
+        r = two.call('close', number=3)
+        t.check('nobody gives back what is another\'s', r.status == 409 and 'lease 3 is over' in r.error(), r)
+        t.equal('given back without a version', one.call('close', number=3).status, 200)
+        r = two.open(place='q')
+        t.equal('at once it is anybody\'s, and CAS has what it had', r.json(), {'number': 4, 'least': 2, 'term': 30, 'version': {'generation': 13, 'tag': TAG['d']}, 'initial_tag': None})
+        t.equal('that one, too', two.call('close', number=4).status, 200)
+        t.equal('and again for who was first', one.open(place='elsewhere'[0]).json()['number'], 5)
+
         cas.stop(signal.SIGKILL)
         cas.start()
         t.equal('leases survive CAS', one.update(15, 'e').status, 200)
@@ -171,7 +184,8 @@ def api(t, base):
         events = [json.loads(line)['event'] for line in log.splitlines()]
         t.equal('audit log', [e for e in events if e.startswith('volume-')],
                 ['volume-created', 'volume-created', 'volume-opened', 'volume-refused', 'volume-refused', 'volume-refused', 'volume-refused', 'volume-taken-over',
-                 'volume-refused', 'volume-closed', 'volume-refused', 'volume-opened', 'volume-closed', 'volume-created'])
+                 'volume-refused', 'volume-closed', 'volume-refused', 'volume-opened', 'volume-refused', 'volume-refused', 'volume-closed', 'volume-opened', 'volume-closed',
+                 'volume-opened', 'volume-closed', 'volume-created'])
         t.check('no key in it, nor in CAS\'s own log', v['key'] not in log + cas.tail() and base64.b64decode(v['key']).hex() not in log, '')
 
 

@@ -6,7 +6,7 @@ set -uo pipefail
 . "$(dirname "$0")/../lib/e2e.sh" volservice
 export SCONE_LAS_ADDR=$base/las.sock
 secret=a-word-that-nobody-else-reads
-mkdir "$base/data" "$base/strict" "$base/free" || exit 2
+mkdir "$base/data" "$base/strict" "$base/free" "$base/elsewhere" || exit 2
 
 # run SERVICE SCRIPT: bash with SCRIPT as that service
 run() {
@@ -57,11 +57,13 @@ images:
     volumes: [{name: data, path: $base/data}]
   - name: strict
     volumes: [{name: strict, path: $base/strict, update_policy: strict}]
+  - name: elsewhere
+    volumes: [{name: free, path: $base/free}, {name: data, path: $base/elsewhere}]
   - name: free
     volumes: [{name: free, path: $base/free, update_policy: no_rollback_protection}]
 services:
 YAML
-for s in data strict free; do
+for s in data elsewhere strict free; do
 	cat >>"$base/session.yml" <<YAML
   - {name: $s, image_name: $s, command: [bash, "@@1", "@@2"], attestation: [{mrenclave: ["$measurement"]}]}
 YAML
@@ -80,6 +82,11 @@ prints "it changes" data "$secret new" "echo $secret new > $base/data/file; sync
 cp "$base/data/volume.scone" "$base/today"
 cp "$base/yesterday" "$base/data/volume.scone"
 refused "an older copy is refused with both generations" data 'generation [0-9]+.*generation [0-9]+|[0-9]+.*(CAS has|remembers).*[0-9]+'
+# A start that is refused gives its leases back: this one has two volumes, and wants one of them where there is none.
+refused "a start that does not find its volume is refused" elsewhere 'there is none at the host, CAS has generation [0-9]+'
+cp "$base/today" "$base/data/volume.scone"
+prints "and what it had taken is free at once, there and elsewhere" data "$secret new" "cat $base/data/file"
+cp "$base/data/volume.scone" "$base/today"
 rm "$base/data/volume.scone"
 refused "so is none at all" data 'volume .*data'
 holds "and nothing is left in its place" test ! -e "$base/data/volume.scone"
