@@ -113,6 +113,8 @@ long net_wait(struct thread *t, int fd, short events, int64_t timeout);
 int64_t net_patience(const struct thread *t);
 /* Until the handshake is over: 0, -EAGAIN (fd does not block, or its timeout), HOST_ERESTART, -EINTR. */
 long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait);
+/* The same for connect, which goes on after a while: later calls wait for the rest. */
+long net_await_connect(struct thread *t, struct net_local *l, int fd);
 /* Before an execve, which takes the state of handshakes away: those under way are waited for. 0, or HOST_ERESTART, -EINTR. */
 long net_settle(struct thread *t);
 /* How many handshakes run in this process. */

@@ -17,6 +17,7 @@
 #define SHAKING_MAX 1024 /* handshakes that others drive at the same time */
 #define LOOK_AGAIN_MS 1000 /* another process may have gone on */
 #define LOOK_SOON_MS 10 /* another thread may have */
+#define CONNECT_PATIENCE_MS 500 /* so long a connect that blocks waits to tell of a refusal */
 #define SHAKE_PATIENCE_S 20 /* a blocking call waits no longer for a handshake */
 #define WAIT_MAX (SHAKING_MAX + 1)
 
@@ -438,7 +439,8 @@ long net_wait(struct thread *t, int fd, short events, int64_t timeout)
 	}
 }
 
-static long await_open(struct thread *t, struct net_local *l, int fd)
+/* 0: it is over, or patience ms are (-1: as long as a call waits for a handshake, which has failed then). */
+static long await_open(struct thread *t, struct net_local *l, int fd, int64_t patience)
 {
 	int64_t start = 0;
 
@@ -450,9 +452,12 @@ static long await_open(struct thread *t, struct net_local *l, int fd)
 			return 0;
 		if (!start)
 			start = now_ms();
-		ret = net_wait(t, fd, (short)want, net_patience(t));
+		ret = net_wait(t, fd, (short)want,
+			patience < 0 || net_patience(t) < patience ? net_patience(t) : patience);
 		if (ret < 0)
 			return ret;
+		if (patience >= 0 && now_ms() - start >= patience)
+			return 0;
 		if (now_ms() - start > SHAKE_PATIENCE_S * 1000) {
 			net_lock(&net_conn(l)->rx);
 			if (net_conn(l)->state == NET_SHAKING) {
@@ -469,7 +474,14 @@ long net_await_open(struct thread *t, struct net_local *l, int fd, bool dontwait
 {
 	if (!net_drive(t->proc, l, fd))
 		return 0;
-	return dontwait || net_nonblocking(fd) ? -EAGAIN : await_open(t, l, fd);
+	return dontwait || net_nonblocking(fd) ? -EAGAIN : await_open(t, l, fd, -1);
+}
+
+long net_await_connect(struct thread *t, struct net_local *l, int fd)
+{
+	if (!net_drive(t->proc, l, fd))
+		return 0;
+	return net_nonblocking(fd) ? -EAGAIN : await_open(t, l, fd, CONNECT_PATIENCE_MS);
 }
 
 long net_settle(struct thread *t)
@@ -483,7 +495,7 @@ long net_settle(struct thread *t)
 		long flags = host_call2(SYS_fcntl, fds[i], F_GETFD);
 
 		if (l && !host_failed(flags) && !(flags & FD_CLOEXEC) && net_conn(l)->steps)
-			ret = await_open(t, l, fds[i]);
+			ret = await_open(t, l, fds[i], -1);
 		if (l)
 			net_put(l);
 	}

@@ -668,6 +668,40 @@ static void serve_exit(int fd)
 	exit(0);
 }
 
+/* The server accepts only after it has been told that the connection is there. */
+static void case_backlog(void)
+{
+	int ready[2], go[2], fd;
+	char b[6] = "";
+	pid_t server;
+
+	if (pipe(ready) || pipe(go))
+		die("pipe");
+	server = fork();
+	if (server == 0) {
+		int l = listen_on(), c;
+
+		put(ready[1], "r", 1);
+		get(go[0], b, 1);
+		c = accept(l, NULL, NULL);
+		get(c, b, 5);
+		put(c, b, 5);
+		_exit(0);
+	}
+	get(ready[0], b, 1);
+	fd = dial();
+	put(go[1], "g", 1);
+	put(fd, "later", 5);
+	get(fd, b, 5);
+	printf("  after the connect: %s\n", b);
+	close(fd);
+	waitpid(server, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*serve)(int fd);
@@ -695,6 +729,7 @@ static const struct {
 	{"rights", serve_echo, case_rights},
 	{"sendfile", serve_echo, case_sendfile},
 	{"exit", serve_exit, case_exit},
+	{"backlog", NULL, case_backlog},
 };
 
 static void run(size_t i)

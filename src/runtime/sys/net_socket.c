@@ -171,7 +171,7 @@ static long connect_protected(
 		if (ret == 0 && c->local_listener)
 			net_drive(t->proc, l, fd); /* says hello; its writes wait for the rest */
 		else if (ret == 0)
-			ret = net_await_open(t, l, fd, false);
+			ret = net_await_connect(t, l, fd);
 		else
 			net_drive(t->proc, l, fd);
 		if (ret == -EAGAIN)
