@@ -85,6 +85,46 @@ int tpm_enrol_request_decode(const void *p, size_t n, struct tpm_enrol_request *
 	return rc;
 }
 
+/* Challenge and proof are of one form: {"id":HEX64,A:B64,B:B64} */
+struct pair {
+	const char *where, *a, *b;
+};
+static const struct pair challenge_pair = {"enrolment challenge", "id_object", "secret"};
+static const struct pair proof_pair = {"enrolment proof", "credential", "evidence"};
+
+static int pair_encode(const struct pair *m, const uint8_t id[TPM_ENROL_ID_LEN], const struct buf *a,
+	const struct buf *b, struct buf *out, struct error *err)
+{
+	json_t *o = message_new();
+	bool ok = message_put(o, "id", message_new_hex(id, TPM_ENROL_ID_LEN)) &&
+		  message_put(o, m->a, message_new_bytes(a->data, a->len)) &&
+		  message_put(o, m->b, message_new_bytes(b->data, b->len));
+
+	return message_write(whole(o, ok), m->where, out, err);
+}
+
+static int pair_decode(const struct pair *m, const void *p, size_t n, uint8_t id[TPM_ENROL_ID_LEN],
+	struct buf *a, struct buf *b, struct error *err)
+{
+	const char *const keys[] = {"id", m->a, m->b, NULL};
+	json_t *o;
+	int rc;
+
+	if (n > TPM_ENROL_BODY_MAX)
+		return error_set(
+			err, ERR_LIMIT, "%s of %zu bytes, at most %d", m->where, n, TPM_ENROL_BODY_MAX);
+	if (message_parse(p, n, m->where, &o, err) < 0)
+		return -1;
+	rc = message_keys(o, m->where, keys, err) < 0 ||
+			     message_hex(o, m->where, "id", id, TPM_ENROL_ID_LEN, err) < 0 ||
+			     message_bytes(o, m->where, m->a, a, err) < 0 ||
+			     message_bytes(o, m->where, m->b, b, err) < 0
+		     ? -1
+		     : 0;
+	json_decref(o);
+	return rc;
+}
+
 void tpm_enrol_challenge_init(struct tpm_enrol_challenge *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -100,31 +140,12 @@ void tpm_enrol_challenge_free(struct tpm_enrol_challenge *c)
 
 int tpm_enrol_challenge_encode(const struct tpm_enrol_challenge *c, struct buf *out, struct error *err)
 {
-	json_t *o = message_new();
-	bool ok = message_put(o, "id", message_new_hex(c->id, sizeof(c->id))) &&
-		  message_put(o, "id_object", message_new_bytes(c->id_object.data, c->id_object.len)) &&
-		  message_put(o, "secret", message_new_bytes(c->secret.data, c->secret.len));
-
-	return message_write(whole(o, ok), "enrolment challenge", out, err);
+	return pair_encode(&challenge_pair, c->id, &c->id_object, &c->secret, out, err);
 }
 
 int tpm_enrol_challenge_decode(const void *p, size_t n, struct tpm_enrol_challenge *ret, struct error *err)
 {
-	static const char where[] = "enrolment challenge";
-	static const char *const keys[] = {"id", "id_object", "secret", NULL};
-	json_t *o;
-	int rc;
-
-	if (message_parse(p, n, where, &o, err) < 0)
-		return -1;
-	rc = message_keys(o, where, keys, err) < 0 ||
-			     message_hex(o, where, "id", ret->id, sizeof(ret->id), err) < 0 ||
-			     message_bytes(o, where, "id_object", &ret->id_object, err) < 0 ||
-			     message_bytes(o, where, "secret", &ret->secret, err) < 0
-		     ? -1
-		     : 0;
-	json_decref(o);
-	return rc;
+	return pair_decode(&challenge_pair, p, n, ret->id, &ret->id_object, &ret->secret, err);
 }
 
 void tpm_enrol_proof_init(struct tpm_enrol_proof *p)
@@ -142,33 +163,12 @@ void tpm_enrol_proof_free(struct tpm_enrol_proof *p)
 
 int tpm_enrol_proof_encode(const struct tpm_enrol_proof *p, struct buf *out, struct error *err)
 {
-	json_t *o = message_new();
-	bool ok = message_put(o, "id", message_new_hex(p->id, sizeof(p->id))) &&
-		  message_put(o, "credential", message_new_bytes(p->credential.data, p->credential.len)) &&
-		  message_put(o, "evidence", message_new_bytes(p->evidence.data, p->evidence.len));
-
-	return message_write(whole(o, ok), "enrolment proof", out, err);
+	return pair_encode(&proof_pair, p->id, &p->credential, &p->evidence, out, err);
 }
 
 int tpm_enrol_proof_decode(const void *p, size_t n, struct tpm_enrol_proof *ret, struct error *err)
 {
-	static const char where[] = "enrolment proof";
-	static const char *const keys[] = {"id", "credential", "evidence", NULL};
-	json_t *o;
-	int rc;
-
-	if (n > TPM_ENROL_BODY_MAX)
-		return error_set(err, ERR_LIMIT, "%s of %zu bytes, at most %d", where, n, TPM_ENROL_BODY_MAX);
-	if (message_parse(p, n, where, &o, err) < 0)
-		return -1;
-	rc = message_keys(o, where, keys, err) < 0 ||
-			     message_hex(o, where, "id", ret->id, sizeof(ret->id), err) < 0 ||
-			     message_bytes(o, where, "credential", &ret->credential, err) < 0 ||
-			     message_bytes(o, where, "evidence", &ret->evidence, err) < 0
-		     ? -1
-		     : 0;
-	json_decref(o);
-	return rc;
+	return pair_decode(&proof_pair, p, n, ret->id, &ret->credential, &ret->evidence, err);
 }
 
 void tpm_enrol_report_data(const uint8_t id[TPM_ENROL_ID_LEN], const uint8_t client_key[32],
