@@ -23,6 +23,7 @@
 #include "runtime/launch.h"
 #include "runtime/loader.h"
 #include "runtime/net.h"
+#include "runtime/net_renew.h"
 #include "runtime/shields.h"
 #include "runtime/signal.h"
 #include "runtime/stats.h"
@@ -46,6 +47,7 @@ struct options {
 	struct attest_options attest;
 	char **program; /* PROGRAM ARG… */
 	int volumes; /* --volumes: descriptor of the list, -1: none */
+	int renew_area, renew_life; /* --renew: descriptors, -1: none */
 	char **code; /* --code FILE…, NULL-terminated */
 	size_t code_count;
 };
@@ -69,6 +71,7 @@ static const char usage_text[] =
 	"  --las SOCKET       socket of the local attestation service (default " LAS_DEFAULT_ADDR ")\n"
 	"  --config-id ID     SESSION/SERVICE of the policy\n"
 	"  --access-token-file FILE  what CAS must prove to know, too: the session's service_access_token\n"
+	"  --renew AREA:LIFE  renew the certificates of an application; the runtime starts this itself\n"
 	"  --volumes FD       encrypted volumes, listed in a sealed memory file (`scone run --volume`)\n"
 	"  --code FILE        a further file to measure and admit: a plugin, a program to be executed "
 	"(repeatable)\n"
@@ -125,13 +128,14 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 		{"las", required_argument, NULL, 'l'}, {"config-id", required_argument, NULL, 'i'},
 		{"access-token-file", required_argument, NULL, 'a'},
 		{"volumes", required_argument, NULL, 'v'}, {"code", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+		{"renew", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	struct error err;
 	char *end;
 	int opt;
 
 	*ret_status = EXIT_RUNTIME;
-	o->volumes = -1;
+	o->volumes = o->renew_area = o->renew_life = -1;
 	o->attest.las = LAS_DEFAULT_ADDR;
 	while ((opt = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
 		switch (opt) {
@@ -167,6 +171,12 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 		case 'm':
 			if (launch_push(&o->code, &o->code_count, optarg))
 				return log_error("no memory for arguments"), -1;
+			break;
+		case 'r':
+			if (net_renew_parse(optarg, &o->renew_area, &o->renew_life))
+				return log_error("--renew %s: the numbers of two descriptors are wanted",
+					       optarg),
+				       -1;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -349,16 +359,35 @@ static int configure(const struct service_config *config, const struct options *
 	return rc ? -1 : 0;
 }
 
+/* What is measured now is what it renews for: files that change later are not the program that runs. */
+static int serve_renewals(const struct options *o, char **env)
+{
+	struct launch l = {0};
+	struct manifest m;
+	struct error err = {0};
+	int status = EXIT_RUNTIME;
+
+	if (!o->attest.config_id || launch_named(o, env, &l, &status))
+		return status;
+	if (measure_program(o, &l, &m, &err))
+		return fail(&err, EXIT_RUNTIME);
+	status = net_renew_serve(&o->attest, &m, o->program, env, o->renew_area, o->renew_life);
+	manifest_free(&m);
+	launch_free(&l);
+	return status;
+}
+
 /* The host names a program; its measurement decides whether CAS hands out the service's configuration. */
-static int launch_attested(const struct options *o, char **env, struct launch *l, int *ret_status)
+static int launch_attested(
+	const struct options *o, const struct host_start *host, struct launch *l, int *ret_status)
 {
 	struct attest_identity id = {0};
 	struct service_config config;
 	struct manifest m;
 	struct error err = {0};
-	int rc;
+	int rc, directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (launch_named(o, env, l, ret_status))
+	if (launch_named(o, host->envp, l, ret_status))
 		return -1;
 	*ret_status = EXIT_RUNTIME;
 	if (measure_program(o, l, &m, &err))
@@ -373,8 +402,12 @@ static int launch_attested(const struct options *o, char **env, struct launch *l
 		verified_start(&m, config.allow_unmeasured, config.allow_generated);
 		for (size_t i = 0; i < config.warning_count; i++)
 			log_warn("%s", config.warnings[i]);
-		rc = configure(&config, o, env, l, &err);
+		rc = configure(&config, o, host->envp, l, &err);
 	}
+	if (!rc)
+		net_renew_start(&process, &o->attest, host->argv, host->envp, directory);
+	if (directory >= 0)
+		close(directory);
 	manifest_free(&m);
 	service_config_free(&config);
 	return rc ? fail(&err, -1) : 0;
@@ -457,12 +490,14 @@ static int start(int argc, const struct host_start *host)
 		if (parse_options(argc, host->argv, &o, &status))
 			return status;
 		runtime.stats = log_get_level() == LOG_LVL_DEBUG;
+		if (o.renew_area >= 0)
+			return serve_renewals(&o, host->envp);
 	}
 	if (thread_check_cpu(&reason)) {
 		log_error("this machine cannot run the runtime: %s", reason);
 		return EXIT_RUNTIME;
 	}
-	if (state < 0 && (o.attest.config_id ? launch_attested(&o, host->envp, &l, &status)
+	if (state < 0 && (o.attest.config_id ? launch_attested(&o, host, &l, &status)
 					     : launch_plain(&o, host->envp, &l, &status)))
 		return status;
 	if (runtime.stats)

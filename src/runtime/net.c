@@ -14,6 +14,7 @@
 #include "core/secret.h"
 #include "host/host.h"
 #include "runtime/fd_ops.h"
+#include "runtime/net_renew.h"
 #include "runtime/shields.h"
 
 #define MAGIC 0x4e455453u /* "NETS" */
@@ -154,15 +155,85 @@ static int make_role(uint16_t rule, struct error *err)
 	return 0;
 }
 
-const struct tls_role *net_role(uint16_t rule)
+static bool same_text(const char *a, const char *b)
 {
-	struct error err;
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Do both say the same, but for certificates? */
+static bool same_places(const struct net_rules *a, const struct net_rules *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++) {
+		const struct net_rule *x = &a->rule[i], *y = &b->rule[i];
+
+		same = same_text(x->name, y->name) && x->server == y->server && x->action == y->action &&
+		       x->any_ip == y->any_ip && x->auth_disabled == y->auth_disabled &&
+		       same_text(x->peer_name, y->peer_name) && !x->identity == !y->identity &&
+		       !x->auth == !y->auth && !memcmp(&x->place, &y->place, sizeof(x->place));
+	}
+	return same;
+}
+
+/* With local_lock: the identities of these rules, which are of the same places, instead of ours. Roles are made when they are needed. */
+static void exchange(struct net_rules *next)
+{
+	for (size_t i = 0; i < rules.count; i++) {
+		struct net_rule *ours = &rules.rule[i], *theirs = &next->rule[i];
+		char *identity = ours->identity, *auth = ours->auth;
+
+		ours->identity = theirs->identity;
+		ours->auth = theirs->auth;
+		theirs->identity = identity;
+		theirs->auth = auth;
+		tls_role_free(roles[i]);
+		roles[i] = NULL;
+	}
+}
+
+/* With local_lock: what the renewer has left, if anything. */
+static void take_renewed(void)
+{
+	struct net_rules next = {0};
+	char *env[VARIABLES_MAX + 1], why[ERROR_TEXT_MAX];
+	struct error err = {0};
+	struct buf text;
+	size_t n = 0;
+
+	if (net_renew_said(why))
+		net_log(own, "certificates are not renewed, and end with their time: %s", why);
+	buf_init_secret(&text, NET_RENEW_TEXT_MAX + 1);
+	if (net_renew_take(&text)) {
+		for (size_t at = 0; at < text.len && n < VARIABLES_MAX; at += strlen(env[n - 1]) + 1)
+			env[n++] = (char *)text.data + at;
+		env[n] = NULL;
+		if (net_rules_parse(env, &next, &err))
+			net_log(own, "renewed certificates are not taken up: %s", err.text);
+		else if (!same_places(&rules, &next))
+			net_log(own, "renewed certificates are not taken up: seen other rules than at the start, wanted "
+				     "the same: start the program again");
+		else
+			exchange(&next);
+		net_rules_free(&next);
+	}
+	buf_free(&text);
+}
+
+int net_handshake_new(uint16_t rule, uint64_t now, struct tls_handshake **ret)
+{
+	struct error err = {0};
+	int rc = -1;
 
 	net_lock(&local_lock);
-	if (rule < rules.count && !roles[rule] && make_role(rule, &err))
+	if (net_renew_due())
+		take_renewed();
+	if (rule < rules.count && (roles[rule] || make_role(rule, &err) == 0))
+		rc = tls_handshake_new(roles[rule], now, ret, &err);
+	if (rc)
 		net_log(own, "%s", err.text);
 	net_unlock(&local_lock);
-	return rule < rules.count ? roles[rule] : NULL;
+	return rc;
 }
 
 static int keep_variable(const char *s)
@@ -245,14 +316,17 @@ int net_encode(struct process *p, struct buf *out)
 	for (size_t i = 0; i < variable_count; i++)
 		buf_put_block(out, variables[i], strlen(variables[i]));
 	buf_put_u32be(out, (uint32_t)net_table_fd());
+	net_renew_encode(out);
 	hold_all(p, pid); /* a child in its parent's memory has been no holder so far */
 	return 0;
 }
 
 void net_exec_failed(void)
 {
-	if (own)
-		net_table_keep(false);
+	if (!own)
+		return;
+	net_table_keep(false);
+	net_renew_keep(false);
 }
 
 static int take_back(struct rd *in)
@@ -281,7 +355,9 @@ int net_decode(struct process *p, struct rd *in)
 		ret = -EBADMSG;
 	if (ret == 0)
 		ret = net_table_attach((int)rd_u32be(in));
-	return ret < 0 ? ret : activate(p);
+	if (ret == 0)
+		ret = activate(p);
+	return ret < 0 ? ret : net_renew_decode(p, in);
 }
 
 void net_decode_fds(struct process *p)

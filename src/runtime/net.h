@@ -67,8 +67,8 @@ static inline bool net_active(const struct process *p)
 }
 
 const struct net_rules *net_rules(void);
-/* Side of a rule; NULL and a line in the log if it cannot be used. */
-const struct tls_role *net_role(uint16_t rule);
+/* A handshake by the rule, with the identity that is good now. Within net_enter. -1: it cannot be made, which a line in the log explains. */
+MUST_USE int net_handshake_new(uint16_t rule, uint64_t now, struct tls_handshake **ret);
 
 /* The socket behind fd, for the length of a call; NULL: it is not ours (any more). */
 struct net_local *net_get(const struct process *p, int fd);

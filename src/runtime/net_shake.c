@@ -226,9 +226,7 @@ static bool step(struct process *p, struct net_local *l, int fd, const uint8_t *
 static int ready_shake(struct process *p, struct net_local *l, int fd)
 {
 	struct net_conn *c = net_conn(l);
-	const struct tls_role *role;
 	struct timespec now;
-	struct error err;
 	int rc;
 
 	if (l->shake && l->steps == c->steps)
@@ -242,12 +240,11 @@ static int ready_shake(struct process *p, struct net_local *l, int fd)
 				"finish first");
 		return c->state == NET_SHAKING ? POLLIN : -ECONNRESET;
 	}
-	role = net_role(c->rule);
 	host_call2(SYS_clock_gettime, CLOCK_REALTIME, (long)&now);
 	net_enter();
 	tls_handshake_free(l->shake);
 	l->shake = NULL;
-	rc = role ? tls_handshake_new(role, (uint64_t)now.tv_sec, &l->shake, &err) : -1;
+	rc = net_handshake_new(c->rule, (uint64_t)now.tv_sec, &l->shake);
 	net_leave();
 	if (rc) {
 		shake_failed(p, l, fd, "no memory for a handshake");

@@ -4,6 +4,7 @@
 #include "runtime/console.h"
 #include "runtime/fd.h"
 #include "runtime/net.h"
+#include "runtime/net_renew.h"
 #include "runtime/volumes.h"
 
 #define MAGIC 0x53484c31u /* "SHL1" */
@@ -66,6 +67,7 @@ int shields_encode(struct process *p, struct buf *out)
 		out->failed = true;
 	fd_encode(p, out);
 	net_table_keep(true);
+	net_renew_keep(true);
 	console_table_keep(true);
 	shields_unlock();
 	return ret ? ret : out->failed ? -ENOMEM : 0;
