@@ -85,6 +85,7 @@ struct look {
 	bool keeps; /* MSG_PEEK */
 	struct tls_half rx; /* as far as this look has come */
 	size_t taken; /* bytes of records that can leave the queue */
+	bool moved; /* some have left it */
 	size_t need; /* bytes the queue must have for the next record, 0: unknown */
 	bool stop;
 	int err;
@@ -246,6 +247,7 @@ static void commit(struct look *k)
 		k->err = ECONNRESET;
 	k->c->keys.rx = k->rx;
 	k->taken = 0;
+	k->moved = true;
 	if (k->l->plain && (k->l->plain_seq != k->rx.seq || k->l->plain_epoch != k->rx.epoch))
 		net_plain_drop(k->l);
 }
@@ -293,8 +295,9 @@ static long read_now(const struct process *p, struct net_local *l, int fd, struc
 			   "may have been cut)");
 	secret_wipe(&k.rx, sizeof(k.rx));
 	*ret_need = k.need;
-	if (!keeps && !k.stop)
-		set_lowat(c, fd, k.need > TLS_RECORD_MIN ? (uint32_t)k.need : TLS_RECORD_MIN);
+	/* Where a part of a record was read, the mark is right for that record unless it was set for one before it, which may have been longer. */
+	if (!keeps && (!k.stop || k.moved))
+		set_lowat(c, fd, !k.stop && k.need > TLS_RECORD_MIN ? (uint32_t)k.need : TLS_RECORD_MIN);
 	if (k.err == ECONNRESET)
 		net_fail(p, l, fd, ECONNRESET);
 	if (s->done > before)
