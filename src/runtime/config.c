@@ -11,6 +11,7 @@
 #include "core/secret.h"
 #include "policy/template.h"
 #include "runtime/shields.h"
+#include "runtime/volume_source.h"
 
 #define NAMES_SHOWN_MAX 400 /* characters of the list of secrets in an error */
 
@@ -275,13 +276,30 @@ static bool resolve_directory(const char *path, char ret[PATH_MAX])
 	return true;
 }
 
-static void describe(
-	const struct config_file *f, const char *path, char real[PATH_MAX], struct injected_info *ret)
+/* In a volume: its own attributes, and its name there. Nothing that the host has counts. */
+static void describe_inside(
+	const struct config_file *f, const struct volume_source *s, struct injected_info *ret)
+{
+	ret->real = s->path;
+	if (f->has_content || !s->found)
+		return;
+	ret->mode = s->attr.mode & 07777;
+	ret->uid = s->attr.uid;
+	ret->gid = s->attr.gid;
+	ret->mtime = s->attr.mtime / 1000000000;
+}
+
+static void describe(const struct config_file *f, const char *path, const struct volume_source *s,
+	char real[PATH_MAX], struct injected_info *ret)
 {
 	struct stat st;
 
 	*ret = (struct injected_info){
 		.path = path, .mode = f->mode, .uid = geteuid(), .gid = getegid(), .mtime = time(NULL)};
+	if (s->inside) {
+		describe_inside(f, s, ret);
+		return;
+	}
 	if (resolve_directory(path, real))
 		ret->real = real;
 	if (stat(path, &st))
@@ -298,8 +316,19 @@ static void describe(
 	ret->mtime = st.st_mtime;
 }
 
+static int read_inside(const struct volume_source *s, const char *path, struct buf *out, struct error *err)
+{
+	int rc = volume_source_read(s, out);
+
+	if (rc == -EFBIG)
+		return error_set(err, ERR_LIMIT, "%s is longer than %u bytes, the limit for an injected file",
+			path, INJECTED_FILE_MAX);
+	return rc ? error_set_errno(err, -rc, "%s in its volume, into which the session puts secrets", path)
+		  : 0;
+}
+
 static int file_content(const struct service_config *c, const struct config_file *f, const char *path,
-	struct buf *out, struct error *err)
+	const struct volume_source *s, struct buf *out, struct error *err)
 {
 	struct buf text;
 	int rc;
@@ -312,7 +341,7 @@ static int file_content(const struct service_config *c, const struct config_file
 				   : 0;
 	}
 	buf_init_secret(&text, INJECTED_FILE_MAX + 65536);
-	rc = read_host_file(path, &text, err);
+	rc = s->inside ? read_inside(s, path, &text, err) : read_host_file(path, &text, err);
 	if (rc == 0)
 		rc = expand_file(c, path, &text, out, err);
 	buf_free(&text);
@@ -324,16 +353,25 @@ static int add_file(const struct service_config *c, const struct config_file *f,
 {
 	char path[INJECTED_PATH_MAX], real[PATH_MAX];
 	struct injected_info info;
+	struct volume_source *s;
 	struct buf content;
 	int rc, added;
 
 	if (injected_normalise(f->path, path, sizeof(path)) < 2)
 		return error_set(err, ERR_INPUT, "injected file '%s': wanted an absolute path below %d bytes",
 			f->path, INJECTED_PATH_MAX);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return error_set(err, ERR_NOMEM, "no memory for injected file %s", path);
+	rc = volume_source_find(path, s);
+	if (rc) {
+		free(s);
+		return error_set_errno(err, -rc, "injected file %s, in a volume", path);
+	}
 	buf_init_secret(&content, INJECTED_FILE_MAX);
-	rc = file_content(c, f, path, &content, err);
+	rc = file_content(c, f, path, s, &content, err);
 	if (rc == 0) {
-		describe(f, path, real, &info);
+		describe(f, path, s, real, &info);
 		added = injected_add(t, &info, content.data, content.len);
 		if (added == -EEXIST)
 			rc = error_set(err, ERR_CONFLICT, "injected file %s is given twice", path);
@@ -341,6 +379,7 @@ static int add_file(const struct service_config *c, const struct config_file *f,
 			rc = error_set_errno(err, -added, "injected file %s", path);
 	}
 	buf_free(&content);
+	free(s);
 	return rc;
 }
 

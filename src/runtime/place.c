@@ -8,6 +8,7 @@
 #include "runtime/hosted.h"
 #include "runtime/proc_path.h"
 #include "runtime/shields.h"
+#include "runtime/volumes.h"
 
 #define LINKS_MAX 40 /* as the kernel's limit on symlinks in one path */
 
@@ -154,11 +155,20 @@ static long dir_by_name(int dirfd, const char *path, size_t dlen, char ret[PLACE
 	return injected_normalise(joined, ret, PLACE_PATH_MAX);
 }
 
+static bool in_volume(const struct thread *t, const char *path)
+{
+	const char *rest;
+
+	return t->proc->volumes && vfs_mount_find(t->proc->volumes->caller.fs, path, &rest) >= 0;
+}
+
 /* Absolute, normalised name of path, whose last component starts at `last`. */
-static long full_name(int dirfd, const char *path, const char *last, char ret[PLACE_PATH_MAX])
+static long full_name(
+	struct thread *t, int dirfd, const char *path, const char *last, char ret[PLACE_PATH_MAX])
 {
 	size_t dlen = (size_t)(last - path), n = strlen(last);
-	long len = dir_resolved(dirfd, path, dlen, ret);
+	/* Of a path in a volume the host's directories say nothing; it has come here without links. */
+	long len = in_volume(t, path) ? -ENOENT : dir_resolved(dirfd, path, dlen, ret);
 
 	if (len == -ENOENT || len == -ENOTDIR || len == -EACCES || len == -EMFILE || len == -ENFILE)
 		len = dir_by_name(dirfd, path, dlen, ret);
@@ -195,7 +205,7 @@ struct place place_named(struct thread *t, int dirfd, const char *path, unsigned
 		return host;
 	if (!injected_has_name(shields_files(), last, strlen(last)) && !proc_name(last))
 		return host;
-	if (full_name(dirfd, path, last, full) < 0)
+	if (full_name(t, dirfd, path, last, full) < 0)
 		return host;
 	if (strncmp(full, "/proc/", 6) == 0)
 		return proc_place(t, full, flags);

@@ -36,6 +36,7 @@ struct config_mount {
 	struct volume_client *client; /* of a service's volume; owned */
 	struct volume_lease lease;
 	bool strict, fresh; /* fresh: made just now */
+	bool no_atime;
 	bool is_sealed; /* path is a tree's directory */
 	struct sealed_mount sealed;
 };
@@ -259,7 +260,8 @@ static int mount_volume(struct process *p, struct config_mount *m, struct volume
 {
 	struct volume_open_options options = {.limits = m->limits};
 	struct volume_env env;
-	struct vfs_mount how = {.path = m->at, .env = &env, .key = s->key, .options = &options};
+	struct vfs_mount how = {
+		.path = m->at, .env = &env, .key = s->key, .options = &options, .no_atime = m->no_atime};
 	struct volume_open_report report = {0};
 	int rc;
 
@@ -443,6 +445,7 @@ static int config_service(struct config_mount *m, const struct attest_options *o
 	memcpy(m->at, v->path, n + 1);
 	memcpy(m->key, v->key.data, sizeof(m->key));
 	m->strict = !strcmp(v->policy, "strict");
+	m->no_atime = !strcmp(v->policy, "ephemeral"); /* who only reads shall not have changed it */
 	m->cache = v->cache;
 	return lease_new(o, id, v, &m->client, err);
 }

@@ -7,10 +7,35 @@
 #include "runtime/fd.h"
 #include "runtime/place.h"
 #include "runtime/proc_path.h"
+#include "runtime/shields.h"
 #include "runtime/volumes.h"
 #include "shield/fs/injected.h"
 
 #define LINKS_MAX 40
+
+/* An injected file in a volume is served from memory, by its handlers, under its name there. */
+static int divert(const struct vfs_caller *c, struct vpath *ret)
+{
+	const struct vfs_place *p = &ret->place;
+	char path[VFS_PATH_MAX];
+	long n;
+
+	if (p->last != VFS_LAST_NAME || !shields_files() ||
+		!injected_has_name(shields_files(), p->name, p->name_len))
+		return 0;
+	n = vfs_dir_path(c, &p->dir, path, sizeof(path));
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n + p->name_len + 1 > sizeof(path))
+		return 0;
+	path[n - 1] = '/';
+	memcpy(path + n, p->name, p->name_len + 1);
+	if (injected_find_path(shields_files(), path) < 0)
+		return 0;
+	memcpy(ret->place.away, path, strlen(path) + 1);
+	ret->kind = VPATH_MOVED;
+	return 0;
+}
 
 /* Walk on for as long as the path goes from volume to volume. */
 static int walk(
@@ -31,7 +56,7 @@ static int walk(
 		node = vfs_root((uint32_t)n);
 		rc = vfs_walk(c, &node, rest, flags, &ret->place);
 	}
-	return rc;
+	return rc ? rc : divert(c, ret);
 }
 
 /* --- descriptors, and links of /proc to them --- */

@@ -6,11 +6,12 @@ set -uo pipefail
 . "$(dirname "$0")/../lib/e2e.sh" volservice
 export SCONE_LAS_ADDR=$base/las.sock
 secret=a-word-that-nobody-else-reads
-mkdir "$base/data" "$base/strict" "$base/free" "$base/elsewhere" || exit 2
+code=(--code /bin/cat --code /bin/sleep --code /bin/sync --code /bin/ls --code /bin/mkdir --code /bin/ln --code /usr/bin/stat)
+mkdir "$base/data" "$base/strict" "$base/free" "$base/elsewhere" "$base/once" || exit 2
 
 # run SERVICE SCRIPT: bash with SCRIPT as that service
 run() {
-	timeout -s KILL 60 "$bin/scone" run --config-id "vol/$1" --code /bin/cat --code /bin/sleep --code /bin/sync --code /bin/ls -- /bin/bash -c "$2" >"$out" 2>"$err" </dev/null
+	timeout -s KILL 60 "$bin/scone" run --config-id "vol/$1" "${code[@]}" -- /bin/bash -c "$2" >"$out" 2>"$err" </dev/null
 }
 
 # prints NAME SERVICE WANTED SCRIPT
@@ -43,7 +44,16 @@ start_las || { not_ok start_las "scone-las does not start"; exit; }
 key=$("$bin/scone-cas" --dir "$base/cas" --print-key)
 start_cas cas || { not_ok start_cas "scone-cas does not start"; exit; }
 scone cas add test "$address" --key "$key" >/dev/null || exit
-measurement=$(scone measure /bin/bash --runtime "$runtime" --code /bin/cat --code /bin/sleep --code /bin/sync --code /bin/ls) || exit
+measurement=$(scone measure /bin/bash --runtime "$runtime" "${code[@]}") || exit
+
+# A sealed tree with a program that is measured nowhere, and the same program where nobody sealed it.
+mkdir -p "$base/app/bin" "$base/loose"
+cp /bin/echo "$base/app/bin/say"
+cp /bin/echo "$base/loose/say"
+echo 'sealed text' >"$base/app/text"
+printf 'user=app\npassword=$$SCONE::word$$\n' >"$base/app/conf"
+root=$(scone identity --new >/dev/null; scone volume seal "$base/app" | awk '$1 == "root" { print $2 }')
+signer=$(scone identity | head -n 1)
 cat >"$base/session.yml" <<YAML
 name: vol
 version: "0.3"
@@ -52,9 +62,26 @@ volumes:
   - name: data
   - name: strict
   - name: free
+  - name: once
+secrets:
+  - {name: word, kind: ascii, value: opensesame}
 images:
   - name: data
+    volumes: [{name: data, path: $base/data, cache_size: 8M}]
+  - name: inject
     volumes: [{name: data, path: $base/data}]
+    trees: [{path: $base/app, root: $root, signer: $signer}]
+    provide_secrets: [word]
+    injection_files:
+      - $base/data/conf/key
+      - {path: $base/data/conf/inline, content: "inline \$\$SCONE::word\$\$", permission: 0o640}
+      - $base/app/conf
+  - name: app
+    trees: [{path: $base/app, root: $root}]
+  - name: other
+    trees: [{path: $base/app, root: "$(printf '0%.0s' {1..64})"}]
+  - name: once
+    volumes: [{name: once, path: $base/once, update_policy: ephemeral}]
   - name: strict
     volumes: [{name: strict, path: $base/strict, update_policy: strict}]
   - name: elsewhere
@@ -63,7 +90,7 @@ images:
     volumes: [{name: free, path: $base/free, update_policy: no_rollback_protection}]
 services:
 YAML
-for s in data elsewhere strict free; do
+for s in data elsewhere strict free once inject app other; do
 	cat >>"$base/session.yml" <<YAML
   - {name: $s, image_name: $s, command: [bash, "@@1", "@@2"], attestation: [{mrenclave: ["$measurement"]}]}
 YAML
@@ -94,7 +121,7 @@ cp "$base/today" "$base/data/volume.scone"
 prints "the newest is good" data "$secret new" "cat $base/data/file"
 
 # Two at a time, and one that is killed.
-start first "$bin/scone" run --config-id vol/data --code /bin/cat --code /bin/sleep --code /bin/sync --code /bin/ls -- /bin/bash -c "echo held > $base/data/held; sync; echo up > $base/up; sleep 50"
+start first "$bin/scone" run --config-id vol/data "${code[@]}" -- /bin/bash -c "echo held > $base/data/held; sync; echo up > $base/up; sleep 50"
 wait_for first test -s "$base/up"
 refused "a second application is refused while the first has it" data 'in use|another process'
 kill -KILL "${pid[first]}"
@@ -104,7 +131,7 @@ prints "and the next one starts, with what was fsynced" data "held" "cat $base/d
 
 # strict: CAS has it before fsync answers.
 prints "strict" strict "one" "echo one > $base/strict/f; sync $base/strict/f; cat $base/strict/f"
-start lone timeout -s KILL 60 "$bin/scone" run --config-id vol/strict --code /bin/cat --code /bin/sleep --code /bin/sync --code /bin/ls -- /bin/bash -c \
+start lone timeout -s KILL 60 "$bin/scone" run --config-id vol/strict "${code[@]}" -- /bin/bash -c \
 	"echo two > $base/strict/f; sync $base/strict/f && echo first; echo up > $base/up2; while [ ! -e $base/go ]; do sleep 0.1; done; echo three > $base/strict/f; sync $base/strict/f && echo second || echo refused; echo end"
 wait_for lone test -s "$base/up2"
 end_process cas
@@ -121,6 +148,39 @@ cp "$base/free/volume.scone" "$base/old"
 prints "it changes, too" free "b" "echo b > $base/free/f; sync; cat $base/free/f"
 cp "$base/old" "$base/free/volume.scone"
 prints "an older copy is used, as the policy says" free "a" "cat $base/free/f"
+
+# ephemeral: what the first use made counts, and nothing after it.
+prints "ephemeral: the first use makes it" once "made" "echo made"
+cp "$base/once/volume.scone" "$base/virgin"
+prints "it is good while nobody writes" once "" "ls $base/once"
+prints "a program may write" once "scratch" "echo scratch > $base/once/f; sync; cat $base/once/f"
+refused "then it is refused, with both generations, until the old files are back" once 'generation [0-9]+, CAS has generation [0-9]+, and with update_policy ephemeral'
+cp "$base/virgin" "$base/once/volume.scone"
+prints "and then used again, without what was written" once "" "ls $base/once"
+
+# Files that CAS fills in, in a volume and in a tree: their templates are there, the host's files of the same name count for nothing.
+prints "a template is written into a volume" data "" "mkdir $base/data/conf; echo 'key=\$\$SCONE::word\$\$' > $base/data/conf/key; echo plain > $base/data/conf/other; ln -s conf $base/data/link; sync"
+mkdir -p "$base/decoy" && echo decoy >"$base/decoy/key" && echo decoy >"$base/decoy/inline" && ln -s "$base/decoy" "$base/data/conf"
+prints "it is filled in, by every name" inject "key=opensesame key=opensesame key=opensesame" "cd $base/data/link; a=\$(cat $base/data/conf/key); b=\$(cat ../link/key); cd ..; echo \$a \$b \$(cat conf/./key)"
+prints "so is one that only the session has" inject "inline opensesame 640" "cat $base/data/conf/inline; stat -c ' %a' $base/data/link/inline"
+prints "its neighbours are the volume's" inject "plain" "cat $base/data/conf/other"
+prints "the volume keeps the template" data 'key=$$SCONE::word$$' "cat $base/data/conf/key"
+prints "writes to it stay in memory" inject "mine" "echo mine > $base/data/conf/key; cat $base/data/conf/key"
+prints "as the volume shows" data 'key=$$SCONE::word$$' "cat $base/data/conf/key"
+prints "in a sealed tree" inject "password=opensesame" "while read -r l; do [[ \$l != p* ]] || echo \$l; done < $base/app/conf"
+rm "$base/data/conf"
+
+# A sealed tree of a session: its code is authenticated by it, other code is not.
+prints "a tree of a session" app "sealed text" "cat $base/app/text"
+prints "a program of the tree is executed, though nobody measured it" app "said" "$base/app/bin/say said"
+prints "by others, too" app "said twice" "/bin/bash -c '$base/app/bin/say said \$(exec $base/app/bin/say twice)'"
+run app "$base/loose/say loose"
+holds "the same program elsewhere is refused" bash -c "[[ \$(cat '$out') != loose ]] && grep -q 'not in the manifest' '$err'"
+refused "a tree with another root" other "root is $root, wanted 0{64}"
+printf X | dd of="$base/app/bin/say" bs=1 seek=20000 conv=notrunc status=none
+run app "$base/app/bin/say owned"
+holds "a changed program of the tree does not run" bash -c "[[ ! -s '$out' ]] && grep -q 'say: not what was sealed' '$err'"
+
 keepers() { pgrep -a scone-keeper | grep -c -e "$base"; }
 for _ in {1..50}; do [ "$(keepers)" != 0 ] || break; sleep 0.1; done
 holds "no keeper is left" test "$(keepers)" = 0

@@ -119,7 +119,10 @@ int vfs_mount(struct vfs *f, const struct vfs_mount *m, struct volume_open_repor
 	if (e == 0)
 		e = volume_open(m->env, m->key, m->arena, m->arena_len, m->options,
 			&f->mount[f->mounts].volume, report);
-	return e < 0 ? e : enter(f, m->path);
+	if (e < 0)
+		return e;
+	f->r->mount[f->mounts].no_atime = m->no_atime;
+	return enter(f, m->path);
 }
 
 int vfs_mount_attach(struct vfs *f, uint32_t n, const struct vfs_mount *m)

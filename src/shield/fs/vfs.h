@@ -99,6 +99,7 @@ struct vfs_mount {
 	void *arena; /* see volume_open; outside of the region */
 	size_t arena_len;
 	const struct volume_open_options *options; /* not used by vfs_mount_attach */
+	bool no_atime; /* reading leaves the access time as it is; not used by vfs_mount_attach */
 };
 /* Open a volume and enter it in the mount table: its number. Only before there is a second process. What volume_open answers; -EEXIST: that path is one
  * already, or above or below one; -ENFILE: VFS_MOUNTS. report may be NULL. */

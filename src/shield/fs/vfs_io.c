@@ -60,7 +60,7 @@ void touch_atime(const struct vfs_caller *c, struct rg_vnode *vn, uint32_t flags
 	int64_t now;
 
 	if (!atomic_load_explicit(&vn->atime_due, memory_order_relaxed) || (flags & O_NOATIME) ||
-		mounted_is_read_only(v))
+		mounted_is_read_only(v) || c->fs->r->mount[vn->mount].no_atime)
 		return;
 	atomic_store_explicit(&vn->atime_due, 0, memory_order_relaxed);
 	now = c->fs->env.clock(c->fs->env.ctx);

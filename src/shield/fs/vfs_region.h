@@ -133,6 +133,7 @@ struct rg_transit {
 
 struct rg_mount {
 	uint32_t used;
+	uint32_t no_atime;
 	uint32_t path_len;
 	char path[VFS_PATH_MAX];
 };
