@@ -36,13 +36,25 @@ static int missing(struct error *err, const char *what)
 	return evidence_refuse(err, CHECK_FORMAT, "TPM quote: the evidence has no %s, wanted it", what);
 }
 
+/* Is this how the key is written? Readers are lenient, and one key would have several forms. */
+static bool canonical(EVP_PKEY *k, struct bytes in)
+{
+	struct buf der;
+	bool same;
+
+	buf_init(&der, SPKI_MAX);
+	same = key_spki_der(k, &der, NULL) == 0 && der.len == in.n && memcmp(der.data, in.p, in.n) == 0;
+	buf_free(&der);
+	return same;
+}
+
 static int decode_spki(struct bytes in, struct parts *t, struct error *err)
 {
 	const unsigned char *at = in.p;
 
 	if (in.n <= SPKI_MAX)
 		t->key = d2i_PUBKEY(NULL, &at, (long)in.n);
-	if (t->key && at == in.p + in.n)
+	if (t->key && at == in.p + in.n && canonical(t->key, in))
 		return 0;
 	EVP_PKEY_free(t->key);
 	t->key = NULL;
