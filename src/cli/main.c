@@ -29,8 +29,10 @@ static const enum opt o_audit[] = {OPT_CAS_KEY, OPT_JSON, OPT_END};
 static const enum opt o_run[] = {OPT_CONFIG_ID, OPT_CODE, OPT_CAS, OPT_CAS_KEY, OPT_POLICY,
 	OPT_ACCESS_TOKEN_FILE, OPT_LAS, OPT_VOLUME, OPT_VOLUME_KEY_FILE, OPT_SIZE, OPT_VOLUME_CACHE, OPT_TREE,
 	OPT_TREE_SIGNER, OPT_TREE_ROOT, OPT_TREE_MANIFEST, OPT_NETWORK_RULES, OPT_CONSOLE_RULES, OPT_END};
-static const enum opt o_console[] = {OPT_CONSOLE_KEY_FILE, OPT_SECRET, OPT_SERVICE, OPT_STREAM, OPT_CAS, OPT_CAS_KEY, OPT_END};
-static const enum opt o_attach[] = {OPT_CONSOLE_KEY_FILE, OPT_SECRET, OPT_SERVICE, OPT_CAS, OPT_CAS_KEY, OPT_END};
+static const enum opt o_console[] = {
+	OPT_CONSOLE_KEY_FILE, OPT_SECRET, OPT_SERVICE, OPT_STREAM, OPT_CAS, OPT_CAS_KEY, OPT_END};
+static const enum opt o_attach[] = {
+	OPT_CONSOLE_KEY_FILE, OPT_SECRET, OPT_SERVICE, OPT_CAS, OPT_CAS_KEY, OPT_END};
 static const enum opt o_net[] = {
 	OPT_CONFIG_ID, OPT_NETWORK_RULES, OPT_LISTENS, OPT_CAS, OPT_CAS_KEY, OPT_END};
 
@@ -215,18 +217,27 @@ static const struct verb verbs[] = {
 		"a file "
 		"(--network-rules),\nor of this environment.\n",
 		verb_net_explain},
-	{"console attach", "[--] COMMAND [ARG…]", 1, -1, true, o_attach, "Be the other end of a program's protected stdin and stdout.",
-		"COMMAND starts the program, here or elsewhere (scone run …, ssh HOST scone run …), and carries sealed bytes only. "
-		"The\nprogram's session has SCONE_CONSOLE_SHIELD_ATTACH=required: it starts when both have proved to have the key, "
-		"for this\nrun (docs/console-shield.md). Ends with COMMAND's status, or 125 if anything was changed, left out or cut.\n",
+	{"console attach", "[--] COMMAND [ARG…]", 1, -1, true, o_attach,
+		"Be the other end of a program's protected stdin and stdout.",
+		"COMMAND starts the program, here or elsewhere (scone run …, ssh HOST scone run …), and "
+		"carries sealed bytes only. "
+		"The\nprogram's session has SCONE_CONSOLE_SHIELD_ATTACH=required: it starts when both have "
+		"proved to have the key, "
+		"for this\nrun (docs/console-shield.md). Ends with COMMAND's status, or 125 if anything was "
+		"changed, left out or cut.\n",
 		verb_console_attach},
-	{"console decrypt", "[FILE]", 0, 1, false, o_console, "Read what a program wrote to a protected stdout or stderr.",
-		"FILE or standard input to standard output; lines of the runtime's log to standard error. What is written is "
-		"genuine, and in\norder; exit code 9 says that what follows is not, or that the end is missing. `scone console` has "
+	{"console decrypt", "[FILE]", 0, 1, false, o_console,
+		"Read what a program wrote to a protected stdout or stderr.",
+		"FILE or standard input to standard output; lines of the runtime's log to standard error. "
+		"What is written is "
+		"genuine, and in\norder; exit code 9 says that what follows is not, or that the end is "
+		"missing. `scone console` has "
 		"nothing to do with the\nweb console of the board.\n",
 		verb_console_decrypt},
-	{"console encrypt", "[FILE]", 0, 1, false, o_console, "Make input for a program whose stdin is protected.",
-		"FILE or standard input to standard output. Whoever has the result can give it to the program again; `scone console "
+	{"console encrypt", "[FILE]", 0, 1, false, o_console,
+		"Make input for a program whose stdin is protected.",
+		"FILE or standard input to standard output. Whoever has the result can give it to the "
+		"program again; `scone console "
 		"attach`\nprevents that.\n",
 		verb_console_encrypt},
 	{"volume create", "VOLUME", 1, 1, false, o_volume_create, "Make an empty encrypted volume.",

@@ -216,7 +216,8 @@ int verb_run(const struct args *a)
 	size_t n = 0;
 
 	argv = calloc((size_t)a->count + 2 * a->code_count + 16, sizeof(*argv));
-	if (!argv || make_plan(a, &p, &err) || take_network_rules(a, &p, &err) || take_console_rules(a, &p, &err)) {
+	if (!argv || make_plan(a, &p, &err) || take_network_rules(a, &p, &err) ||
+		take_console_rules(a, &p, &err)) {
 		if (!argv)
 			error_set(&err, ERR_NOMEM, "no memory");
 		goto fail;
