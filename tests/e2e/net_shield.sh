@@ -27,16 +27,17 @@ leaf() { # NAME CA SAN EKU OPTION…: key, certificate and CA in $pki/NAME.pem
 	cat "$pki/$name.key" "$pki/$name.crt" "$pki/$ca.pem" >"$pki/$name.pem"
 }
 
-expired() { # NAME CA SAN EKU: valid until yesterday
+# at_another_time NAME CA SAN EKU FROM TO: valid between these dates
+at_another_time() {
 	local name=$1 ca=$2
-	leaf "$@"
+	leaf "${@:1:4}"
 	mkdir "$pki/db.$name"
 	: >"$pki/db.$name/index"
 	echo 01 >"$pki/db.$name/serial"
 	printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nserial=%s/serial\nnew_certs_dir=%s\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[x]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:%s\nextendedKeyUsage=%s\n' \
 		"$pki/db.$name" "$pki/db.$name" "$pki/db.$name" "$3" "$4" >"$pki/db.$name/conf"
 	openssl ca -batch -config "$pki/db.$name/conf" -extensions x -in "$pki/$name.csr" -cert "$pki/$ca.pem" -keyfile "$pki/$ca.key" -notext \
-		-startdate "$(date -u -d '3 days ago' +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d yesterday +%Y%m%d%H%M%SZ)" -out "$pki/$name.crt"
+		-startdate "$(date -u -d "$5" +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "$6" +%Y%m%d%H%M%SZ)" -out "$pki/$name.crt"
 	cat "$pki/$name.key" "$pki/$name.crt" "$pki/$ca.pem" >"$pki/$name.pem"
 }
 
@@ -49,8 +50,10 @@ expired() { # NAME CA SAN EKU: valid until yesterday
 	leaf client ca web.example clientAuth
 	leaf client-other other web.example clientAuth
 	leaf client-name ca log.example clientAuth
-	expired client-old ca web.example clientAuth
-	expired server-old ca db.example serverAuth
+	at_another_time client-old ca web.example clientAuth '3 days ago' yesterday
+	at_another_time server-old ca db.example serverAuth '3 days ago' yesterday
+	at_another_time client-new ca web.example clientAuth tomorrow '3 days'
+	at_another_time server-new ca db.example serverAuth tomorrow '3 days'
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/self.key" -out "$pki/self.crt" -subj /CN=web.example -days 3 \
 		-addext subjectAltName=DNS:web.example
 } >"$base/pki.log" 2>&1 || { not_ok pki "no certificates"; tail "$base/pki.log"; exit; }
@@ -245,6 +248,15 @@ while True:
         print('error', e.errno, e.strerror, flush=True)
     c.close()
 END
+cat >dial.py <<'END'
+import socket, sys
+try:
+    c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    c.sendall(b'hello\n')
+    print('got', c.recv(1000))
+except OSError as e:
+    print('error', e.errno)
+END
 port=$(free_port)
 start echo shielded "$port" python3 echo.py "$port"
 wait_for echo listening "$port"
@@ -266,6 +278,7 @@ stranger none 'check certificate: seen none, wanted one issued by "ca"'
 stranger self_made 'check issuer: seen certificate "web.example"' -cert "$pki/self.crt" -key "$pki/self.key"
 stranger other_ca 'check issuer: seen certificate "client-other" .* wanted one issued by "ca"' -cert "$pki/client-other.crt" -key "$pki/client-other.key"
 stranger expired 'check validity: seen a certificate valid from' -cert "$pki/client-old.crt" -key "$pki/client-old.key"
+stranger not_yet_valid 'check validity: seen a certificate valid from' -cert "$pki/client-new.crt" -key "$pki/client-new.key"
 stranger wrong_name 'check name: seen a certificate for log.example, wanted web.example' -cert "$pki/client-name.crt" -key "$pki/client-name.key"
 stranger server_certificate 'check purpose: ' -cert "$pki/server.crt" -key "$pki/server.key"
 stranger tls12 'check version: ' -tls1_2 -cert "$pki/client.crt" -key "$pki/client.key"
@@ -275,19 +288,88 @@ holds stranger_plain_no_answer test "$(grep -c echo plain.out)" = 0
 holds stranger_plain_reason grep -q 'check record: seen bytes 474554202f' <(tail -n +$((before + 1)) "$base/echo.log")
 s_client -cert "$pki/client.crt" -key "$pki/client.key" -verify_return_error >member.out 2>&1
 holds openssl_member_is_served grep -q 'echo from a stranger' member.out
+
+# A relay that has recorded all that a member said, from ClientHello to its end, says it again; and plays a recorded server to a new client.
+cat >relay.py <<'END'
+import socket, sys, threading
+# relay.py record FROM TO FILE: one connection, each direction into FILE.client and FILE.server; relay.py client TO FILE; relay.py server FROM FILE
+def pump(a, b, path):
+    with open(path, 'wb') as f:
+        while d := a.recv(65536):
+            f.write(d)
+            b.sendall(d)
+    try:
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+def listen(port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(('127.0.0.1', port))
+    s.listen(1)
+    return s.accept()[0]
+what = sys.argv[1]
+if what == 'record':
+    a = listen(int(sys.argv[2]))
+    b = socket.create_connection(('127.0.0.1', int(sys.argv[3])))
+    t = threading.Thread(target=pump, args=(b, a, sys.argv[4] + '.server'))
+    t.start()
+    pump(a, b, sys.argv[4] + '.client')
+    t.join()
+else:
+    c = socket.create_connection(('127.0.0.1', int(sys.argv[2]))) if what == 'client' else listen(int(sys.argv[2]))
+    data = open(sys.argv[3] + '.' + what, 'rb').read()
+    got = c.recv(65536) if what == 'server' else b''
+    try:
+        c.sendall(data)
+        c.settimeout(10)
+        while d := c.recv(65536):
+            got += d
+    except OSError as e:
+        print('error', e.errno)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(got)
+END
+through=$(free_port)
+start relay timeout 30 python3 relay.py record "$through" "$port" recorded
+wait_for relay listening "$through"
+echo 'said once' | (cat; sleep 1) | timeout 15 openssl s_client -quiet -connect "127.0.0.1:$through" -CAfile "$pki/ca.pem" -cert "$pki/client.crt" -key "$pki/client.key" >once.out 2>&1
+join relay
+holds replay_control_is_served grep -q 'echo said once' once.out
+before=$(wc -l <"$base/echo.log")
+timeout 20 python3 relay.py client "$port" recorded >again.out 2>&1
+wait_for echo eval "tail -n +$((before + 1)) '$base/echo.log' | grep -q 'error 104'"
+holds stranger_replayed_errno grep -q 'error 104' <(tail -n +$((before + 1)) "$base/echo.log")
+holds stranger_replayed_reason grep -qE 'refused, rule SERVER_S: check (record|protocol|signature): ' <(tail -n +$((before + 1)) "$base/echo.log")
+holds stranger_replayed_served_once test "$(grep -c '^end$' <(tail -n +$((before + 1)) "$base/echo.log"))" = 0
+
+# stunnel with a valid certificate is a member, too; with another CA's it is none.
+tunnel() { # NAME LISTEN CONNECT CLIENT? CERTIFICATE
+	printf 'foreground = yes\npid =\n[t]\naccept = 127.0.0.1:%s\nconnect = 127.0.0.1:%s\nclient = %s\ncert = %s\nkey = %s\nCAfile = %s\nverifyChain = yes\n' \
+		"$2" "$3" "$4" "$pki/$5.crt" "$pki/$5.key" "$pki/ca.pem" >"$1.conf"
+	start "$1" stunnel4 "$base/$1.conf"
+	wait_for "$1" listening "$2"
+}
+if command -v stunnel4 >/dev/null; then
+	through=$(free_port)
+	tunnel tunnel "$through" "$port" yes client
+	timeout 20 python3 dial.py "$through" >tunnel.out 2>&1
+	holds stunnel_client_is_served grep -q "got b'echo hello" tunnel.out
+	end_process tunnel
+	through=$(free_port)
+	before=$(wc -l <"$base/echo.log")
+	tunnel tunnel "$through" "$port" yes client-other
+	timeout 20 python3 dial.py "$through" >tunnel.out 2>&1
+	holds stunnel_of_another_ca_is_not grep -qE "error|got b''" tunnel.out
+	holds stunnel_of_another_ca_reason grep -qE 'refused, rule SERVER_S: check issuer: seen certificate "client-other"' <(tail -n +$((before + 1)) "$base/echo.log")
+	end_process tunnel
+else
+	echo "# stunnel4 is not there: not tried"
+fi
 end_process echo
 
 # --- a protected client at strange servers ----------------------------------------------------------------------------------------------
 
-cat >dial.py <<'END'
-import socket, sys
-try:
-    c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
-    c.sendall(b'hello\n')
-    print('got', c.recv(1000))
-except OSError as e:
-    print('error', e.errno)
-END
 # at_server NAME PATTERN OPTION…: s_server with these options; what the client prints and logs
 at_server() {
 	local name=$1 pattern=$2
@@ -297,15 +379,40 @@ at_server() {
 	wait_for s_server listening "$port"
 	shielded "$port" python3 dial.py "$port" >dial.out 2>&1
 	holds "$name" grep -qE "$pattern" dial.out
+	[[ $pattern == check* ]] && holds "${name}_errno" grep -qx 'error 111' dial.out
 	end_process s_server
 }
 at_server server_member "got b'olleh" -cert "$pki/server.crt" -key "$pki/server.key" -CAfile "$pki/ca.pem" -Verify 1 -verify_return_error
 at_server server_of_another_ca 'check issuer: seen certificate "server-other"' -cert "$pki/server-other.crt" -key "$pki/server-other.key"
-at_server server_of_another_ca_errno 'error 111' -cert "$pki/server-other.crt" -key "$pki/server-other.key"
 at_server server_with_another_name 'check name: seen a certificate for cache.example, wanted db.example' -cert "$pki/server-name.crt" -key "$pki/server-name.key"
 at_server server_expired 'check validity: ' -cert "$pki/server-old.crt" -key "$pki/server-old.key"
+at_server server_not_yet_valid 'check validity: ' -cert "$pki/server-new.crt" -key "$pki/server-new.key"
+at_server server_self_made 'check issuer: ' -cert "$pki/self.crt" -key "$pki/self.key"
+at_server server_with_a_clients_certificate 'check (purpose|name): ' -cert "$pki/client.crt" -key "$pki/client.key"
 at_server server_tls12 'check (version|alert): ' -tls1_2 -cert "$pki/server.crt" -key "$pki/server.key"
 at_server server_that_refuses_us 'error 104' -cert "$pki/server.crt" -key "$pki/server.key" -CAfile "$pki/other.pem" -Verify 1 -verify_return_error
+port=$(free_port)
+start recorded timeout 30 python3 relay.py server "$port" recorded
+wait_for recorded listening "$port"
+shielded "$port" python3 dial.py "$port" >dial.out 2>&1
+holds server_replayed grep -qE 'check (record|protocol|signature|alert): ' dial.out
+holds server_replayed_errno grep -qx 'error 111' dial.out
+end_process recorded
+if command -v stunnel4 >/dev/null; then
+	plain=$(free_port) port=$(free_port)
+	start plain_echo python3 echo.py "$plain"
+	wait_for plain_echo listening "$plain"
+	tunnel tunnel "$port" "$plain" no server
+	shielded "$port" python3 dial.py "$port" >dial.out 2>&1
+	holds stunnel_server_member grep -q "got b'echo hello" dial.out
+	end_process tunnel
+	port=$(free_port)
+	tunnel tunnel "$port" "$plain" no server-other
+	shielded "$port" python3 dial.py "$port" >dial.out 2>&1
+	holds stunnel_server_of_another_ca grep -q 'check issuer: seen certificate "server-other"' dial.out
+	end_process tunnel
+	end_process plain_echo
+fi
 
 # --- the firewall -----------------------------------------------------------------------------------------------------------------------
 
@@ -427,5 +534,12 @@ expect attested_server_refuses_others 1 'Connection reset|Server closed' -- redi
 holds attested_server_says_why grep -q 'refused, rule SERVER_DB: check record: ' "$base/attested.log"
 s_client -cert "$pki/client.crt" -key "$pki/client.key" >outsider.out 2>&1
 holds attested_server_refuses_another_ca grep -qE 'refused, rule SERVER_DB: check issuer: seen certificate "(client|ca)" .* wanted one issued by "net-test"' "$base/attested.log"
+# A member of another session of the same CAS, attested, too, that takes any server: its CA is another one.
+sed -e 's/^name: net-test/name: net-other/' -e 's/common_name: net-test/common_name: net-other/' \
+	-e 's/^\( *SCONE_NETWORK_SHIELD_CLIENT_DB\)_DESTINATION_IP.*/&\n\1_SERVER_AUTH: disabled/' session.yml >other.yml
+expect other_session_created 0 -- "$bin/scone" session create --no-substitute other.yml
+before=$(wc -l <"$base/attested.log")
+expect attested_other_session_refused 1 'Connection reset|Server closed' -- "$bin/scone" run --config-id net-other/web -- redis-cli
+holds attested_other_session_reason grep -qE 'refused, rule SERVER_DB: check issuer: seen certificate "(net-other|web)" .* wanted one issued by "net-test"' <(tail -n +$((before + 1)) "$base/attested.log")
 expect explain_of_a_service 0 'rule CLIENT_DB: TLS 1.3; .* with the name db.net-test' -- "$bin/scone" net explain --config-id net-test/web "TCP:10.1.2.3:$port"
 end_process attested
