@@ -197,5 +197,37 @@ def pages(t, base):
         t.equal('who may read nothing gets empty pages', cas.call('GET', SESSIONS, identity=other).json(), {'sessions': [], 'next': names[999]})
 
 
+def repeated(t, base):
+    """An upload whose answer was lost is sent again with repeat=1: what is in force is said again, and nothing else is taken for it."""
+    alice, bob = Identity(base, 'alice'), Identity(base, 'bob')
+    again = SESSIONS + '?repeat=1'
+    with Running(base) as cas:
+        first = document('app', 'access_policy: {update: ANY}\n')
+        r = cas.call('POST', again, first, alice)
+        t.check('the first one to arrive is an upload', r.status == 201, r)
+        h = r.json()['hash']
+        r = cas.call('POST', again, first, alice)
+        t.check('the second one gets the same answer', r.status == 201 and r.json()['hash'] == h, r)
+        t.equal('without repeat it is a second creation', cas.call('POST', SESSIONS, first, alice).status, 409)
+        t.equal('nor is it another key\'s', cas.call('POST', again, first, bob).status, 409)
+        t.equal('nor another text', cas.call('POST', again, first + '# x\n', alice).status, 409)
+        second = document('app', f'access_policy: {{update: ANY}}\npredecessor: {h}\n')
+        r = cas.call('POST', again, second, alice)
+        t.check('an update', r.status == 200, r)
+        h2 = r.json()['hash']
+        r = cas.call('POST', again, second, alice)
+        t.check('again', r.status == 200 and r.json()['hash'] == h2, r)
+        t.equal('there is one version of it', cas.call('GET', SESSIONS + '/app', identity=alice).json()['predecessor'], h)
+        r = cas.call('POST', again, second, bob)
+        t.check('another one\'s predecessor is not the current one any more', r.status == 409 and 'E-PRED' in r.error(), r)
+        third = document('app', f'access_policy: {{update: ANY}}\npredecessor: {h2}\nsalt: 000102030405060708090a0b0c0d0e0f\n')
+        t.equal('somebody else goes on', cas.call('POST', SESSIONS, third, bob).status, 200)
+        r = cas.call('POST', again, second, alice)
+        t.check('then the repetition is overtaken', r.status == 409 and 'E-PRED' in r.error(), r)
+        for query in ('repeat=2', 'repeat', 'hash=1', 'repeat=1&x=1'):
+            t.equal(f'?{query}', cas.call('POST', f'{SESSIONS}?{query}', third, bob).status, 400)
+        t.equal('signed: ?repeat=2', cas.call('POST', '/v1/signed_sessions?repeat=2', '{}', bob).status, 400)
+
+
 if __name__ == '__main__':
-    main(life, access, refusals, pages)
+    main(life, access, refusals, pages, repeated)
