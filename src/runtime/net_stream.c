@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "core/secret.h"
 #include "host/host.h"
@@ -277,8 +278,11 @@ static long read_now(const struct process *p, struct net_local *l, int fd, struc
 	size_t before = s->done;
 	long n = 1;
 
-	if (from_plain(&k)) {
+	/* A full window may have more behind it, and fewer bytes than were asked for mean to a program that there are no more (epoll(7)). */
+	for (bool more = from_plain(&k); more;
+		more = !keeps && !k.stop && n == (long)size && net_span_left(s) > 0) {
 		commit(&k);
+		k.need = 0;
 		n = host_call6(SYS_recvfrom, fd, (long)window, (long)size, MSG_PEEK | MSG_DONTWAIT, 0, 0);
 		if (n > 0)
 			look_at(&k, window, (size_t)n);
@@ -405,44 +409,56 @@ long net_read(struct thread *t, int fd, struct net_span *s, int flags)
 	return ret;
 }
 
-/* Counts without having: every record is opened, none is given away. */
-long net_readable(struct thread *t, int fd)
+/* Of whole records in n bytes of the queue, with rx. */
+static size_t plain_in(struct net_local *l, uint8_t *p, size_t n)
 {
-	struct net_local *l = net_get(t->proc, fd);
-	uint8_t window[WINDOW];
-	struct net_conn *c;
+	struct net_conn *c = net_conn(l);
+	struct tls_half rx = c->keys.rx;
 	size_t total = 0;
-	struct tls_half rx;
-	long n;
 
-	if (!l)
-		return -EBADF;
-	c = net_conn(l);
-	if (c->state != NET_OPEN || net_lock(&c->rx)) {
-		net_put(l);
-		return 0;
-	}
-	rx = c->keys.rx;
-	n = host_call6(SYS_recvfrom, fd, (long)window, sizeof(window), MSG_PEEK | MSG_DONTWAIT, 0, 0);
-	for (long at = 0; at + TLS_HEADER <= n;) {
-		long len = tls_record_len(window + at), plain;
+	while (n >= TLS_HEADER) {
+		long len = tls_record_len(p), plain;
 		enum tls_type type;
 
-		if (len < 0 || at + len > n)
+		if (len < 0 || (size_t)len > n)
 			break;
 		net_enter();
-		plain = tls_open(&l->rx, &rx, c->keys.suite, window + at, (size_t)len, &type);
+		plain = tls_open(&l->rx, &rx, c->keys.suite, p, (size_t)len, &type);
 		net_leave();
 		if (plain < 0 || type != TLS_DATA)
 			break;
 		total += (size_t)plain;
 		tls_half_advance(&rx);
-		at += len;
+		p += len;
+		n -= (size_t)len;
 	}
-	total -= total < c->consumed ? total : c->consumed;
-	net_unlock(&c->rx);
-	secret_wipe(window, sizeof(window));
 	secret_wipe(&rx, sizeof(rx));
+	return total - (total < c->consumed ? total : c->consumed);
+}
+
+/* Counts without having: every record is opened, none is given away. It has to be all of the queue: a program that has read what was counted waits for
+ * more to come. */
+long net_readable(struct thread *t, int fd)
+{
+	struct net_local *l = net_get(t->proc, fd);
+	uint8_t *queue = NULL;
+	size_t total = 0;
+	int size = 0;
+	long n;
+
+	if (!l)
+		return -EBADF;
+	if (net_lock(&net_conn(l)->rx))
+		net_fail(t->proc, l, fd, ECONNRESET);
+	if (net_conn(l)->state == NET_OPEN && !host_call3(SYS_ioctl, fd, FIONREAD, (long)&size) && size > 0)
+		queue = malloc((size_t)size);
+	if (queue) {
+		n = host_call6(SYS_recvfrom, fd, (long)queue, size, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+		total = n > 0 ? plain_in(l, queue, (size_t)n) : 0;
+		secret_wipe(queue, (size_t)size);
+		free(queue);
+	}
+	net_unlock(&net_conn(l)->rx);
 	net_put(l);
 	return (long)total;
 }

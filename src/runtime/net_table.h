@@ -42,6 +42,7 @@ struct net_conn {
 	int32_t err; /* positive errno not told yet, 0 none */
 	uint32_t consumed; /* bytes of the first record in the kernel's queue that the program has had */
 	uint32_t lowat; /* SO_RCVLOWAT as it is set */
+	uint32_t spare; /* of the socket's buffer, at least; under tx */
 	uint32_t steps; /* of the handshake: whoever made the last one has its state */
 	uint32_t shaker; /* process that made it */
 	uint32_t holders[NET_HOLDERS]; /* process ids, 0: free */

@@ -16,34 +16,77 @@
 #endif
 #define BATCH 4 /* records sent at once */
 #define BATCH_BYTES (BATCH * (TLS_PLAIN_MAX + TLS_OVERHEAD))
-#define UNASKED 1024 /* so few bytes always fit into a socket that takes any */
+#define UNASKED 1024 /* so few bytes are sent without asking each time how much fits */
+#define SKB_COST 2560 /* what one buffer of the kernel counts besides its bytes, at most */
+#define ONE_SKB (UNASKED + SKB_COST) /* what a record of UNASKED bytes takes at most */
+#define SNDBUF_ANYBODY                                                                                       \
+	212992 /* what SO_SNDBUF reaches for a process without privileges, as kernels are set up: it is given that twice */
 #define REST_PATIENCE_MS 30000 /* for the rest of a record, which has to go */
 
-/* How many bytes of plaintext the socket takes in one go, about. */
-static size_t room(const struct net_conn *c, int fd, size_t n)
+/* Its answer also makes the kernel tell, by poll and epoll, when there is room again. */
+static bool writable(int fd)
 {
-	uint32_t info[SK_MEMINFO_VARS] = {0};
-	socklen_t size = sizeof(info);
-	int64_t left;
+	struct pollfd out = {.fd = fd, .events = POLLOUT};
 
-	if (n <= UNASKED || host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, (long)info, (long)&size))
+	return host_call3(SYS_poll, (long)&out, 1, 0) > 0;
+}
+
+static bool meminfo(int fd, uint32_t ret[SK_MEMINFO_VARS])
+{
+	socklen_t size = SK_MEMINFO_VARS * sizeof(*ret);
+
+	memset(ret, 0, size);
+	return !host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, (long)ret, (long)&size);
+}
+
+/* How many bytes of plaintext the socket takes in one go, about; 0: none, not even a small record whole. A process that both writes and reads a
+ * connection could never get rid of the rest of one. */
+static size_t room(struct net_conn *c, int fd, size_t n)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	int64_t left, spare;
+
+	if (n <= UNASKED && c->spare >= ONE_SKB) {
+		c->spare -= (uint32_t)n + SKB_COST;
 		return n;
+	}
+	c->spare = 0;
+	if (!meminfo(fd, info))
+		return n < UNASKED ? n : UNASKED;
 	left = (int64_t)info[SK_MEMINFO_SNDBUF] -
 	       (int64_t)info[c->is_unix ? SK_MEMINFO_WMEM_ALLOC : SK_MEMINFO_WMEM_QUEUED];
+	if (!c->is_unix && left < ONE_SKB && !writable(fd))
+		return 0;
+	spare = left - 2 * (int64_t)n - ONE_SKB;
 	left = left / 2 - 2048;
-	return left < UNASKED ? UNASKED : left < (int64_t)n ? (size_t)left : n;
+	left = left < UNASKED ? UNASKED : left;
+	if (left < (int64_t)n)
+		return (size_t)left;
+	c->spare = spare > 0 ? (uint32_t)spare : 0;
+	return n;
+}
+
+/* Room for n bytes in a buffer that is full; it is not made smaller, as SO_SNDBUF would where the kernel has enlarged it by itself. */
+static void enlarge(int fd, size_t n)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	uint32_t used;
+	int size;
+
+	if (!meminfo(fd, info))
+		return;
+	used = info[SK_MEMINFO_WMEM_QUEUED] > info[SK_MEMINFO_SNDBUF] ? info[SK_MEMINFO_WMEM_QUEUED]
+								      : info[SK_MEMINFO_SNDBUF];
+	size = (int)(used / 2 + n + ONE_SKB); /* the kernel doubles what it is told */
+	if (host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, (long)&size, sizeof(size)) &&
+		info[SK_MEMINFO_SNDBUF] < SNDBUF_ANYBODY)
+		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, sizeof(size));
 }
 
 /* The rest of a record of which a part is gone has to go, too. */
 static int push_rest(int fd, const uint8_t *p, size_t n)
 {
-	int size = 0;
-	socklen_t len = sizeof(size);
-
-	host_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, (long)&len);
-	size = size / 2 + 2 * (int)n; /* the kernel doubles what it is told */
-	if (host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUFFORCE, (long)&size, sizeof(size)))
-		host_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&size, sizeof(size));
+	enlarge(fd, n);
 	while (n > 0) {
 		long ret = host_call6(SYS_sendto, fd, (long)p, (long)n, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 
@@ -179,12 +222,14 @@ static long write_once(struct thread *t, struct net_local *l, int fd, struct net
 	struct net_span before = *s;
 	int how = flags & (MSG_NOSIGNAL | MSG_MORE);
 	long ret = renew_keys(l, fd), plain;
+	size_t n = net_span_left(s);
 
+	if (waits)
+		n = n < TLS_PLAIN_MAX ? n : TLS_PLAIN_MAX; /* the kernel waits until it has it */
+	else
+		n = room(c, fd, n);
 	if (ret == 0)
-		ret = fill(l, b, s,
-			room(c, fd,
-				waits && net_span_left(s) > TLS_PLAIN_MAX ? TLS_PLAIN_MAX
-									  : net_span_left(s)));
+		ret = n > 0 ? fill(l, b, s, n) : -EAGAIN;
 	if (ret < 0)
 		return ret;
 	if (waits) /* interruptible, with the timeout of the socket */

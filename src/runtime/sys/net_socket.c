@@ -348,6 +348,8 @@ long net_setsockopt(struct regs *r, struct thread *t, const struct fd_entry *e)
 		return -EOPNOTSUPP;
 	if (level == IPPROTO_TCP && name == TCP_ULP)
 		return -ENOENT; /* as without that module */
+	if (level == SOL_SOCKET && name == SO_SNDBUF)
+		__atomic_store_n(&c->spare, 0, __ATOMIC_RELAXED); /* it may be less now */
 	if (level == SOL_SOCKET && name == SO_RCVBUF && c->state != NET_PLAIN && r->r8 >= sizeof(value)) {
 		if (user_copy(&value, (const void *)r->r10, sizeof(value)) < 0)
 			return -EFAULT;
