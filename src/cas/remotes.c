@@ -1,5 +1,6 @@
 #include "cas/remotes.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -162,6 +163,36 @@ static void release(struct entry *e)
 	}
 }
 
+/* Values are not kept for starts that do not come. */
+static void sweep(struct remotes *r, uint64_t now)
+{
+	for (struct entry **at = &r->entries, *e; (e = *at);) {
+		if ((e->state == STATE_DONE || e->state == STATE_NEW) && !e->waiting &&
+			now - e->got_at > REMOTES_KEEP_MS) {
+			*at = e->next;
+			entry_free(e);
+			r->count--;
+		} else {
+			at = &e->next;
+		}
+	}
+}
+
+/* Until there is something to do; a thread that has nothing to ask sees to it that nothing is kept too long. */
+static void rest(struct remotes *r)
+{
+	struct timespec until = {0};
+
+	if (!r->entries) {
+		pthread_cond_wait(&r->wake, &r->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += REMOTES_KEEP_MS / 2000;
+	if (pthread_cond_timedwait(&r->wake, &r->lock, &until) == ETIMEDOUT)
+		sweep(r, now_ms());
+}
+
 static void *run(void *arg)
 {
 	struct remotes *r = arg;
@@ -171,7 +202,7 @@ static void *run(void *arg)
 		struct entry *e;
 
 		while (!r->stop && !r->queue)
-			pthread_cond_wait(&r->wake, &r->lock);
+			rest(r);
 		if (r->stop)
 			break;
 		e = r->queue;
@@ -196,6 +227,7 @@ static void *run(void *arg)
 int remotes_new(EVP_PKEY *key, X509 *cert, struct remotes **ret, struct error *err)
 {
 	struct remotes *r = calloc(1, sizeof(*r));
+	pthread_condattr_t monotonic;
 	sigset_t all, old;
 	int rc = 0;
 
@@ -205,7 +237,10 @@ int remotes_new(EVP_PKEY *key, X509 *cert, struct remotes **ret, struct error *e
 	r->cert = cert;
 	r->queue_end = &r->queue;
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	/* Signals are the event loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -310,21 +345,6 @@ static struct entry *find(const struct remotes *r, const struct stored_session *
 	return e;
 }
 
-/* Values are not kept for starts that do not come. */
-static void sweep(struct remotes *r, uint64_t now)
-{
-	for (struct entry **at = &r->entries, *e; (e = *at);) {
-		if ((e->state == STATE_DONE || e->state == STATE_NEW) && !e->waiting &&
-			now - e->got_at > REMOTES_KEEP_MS) {
-			*at = e->next;
-			entry_free(e);
-			r->count--;
-		} else {
-			at = &e->next;
-		}
-	}
-}
-
 static struct entry *new_entry(struct remotes *r, const struct stored_session *s, struct error *err)
 {
 	struct entry *e = r->count < ENTRIES_MAX ? calloc(1, sizeof(*e)) : NULL;
@@ -351,7 +371,7 @@ static int queue(struct remotes *r, struct entry *e, const struct stored_session
 	e->next_queued = NULL;
 	*r->queue_end = e;
 	r->queue_end = &e->next_queued;
-	pthread_cond_signal(&r->wake);
+	pthread_cond_broadcast(&r->wake);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
  *
  * Whoever attests for such a session waits until the other CAS has been asked: the request is put aside (http.h, `later`), threads of this module ask, and the
  * request is done again with what they got. So nobody else waits, and the exporter's rules are looked at for each start; what came within the last
- * REMOTES_FRESH_MS, for a start before, counts for this one, too. Nothing is kept longer than REMOTES_KEEP_MS after it came.
+ * REMOTES_FRESH_MS, for a start before, counts for this one, too. Nothing is kept longer than REMOTES_KEEP_MS and half of it after it came.
  *
  * The other CAS is trusted by the key in the import, inside the TLS handshake, and knows this one by its identity key, which its export names. It believes what
  * this CAS says about the session that imports: its name and hash.
