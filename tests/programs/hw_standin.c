@@ -1,6 +1,6 @@
 /*
  * hw_standin OPTIONS DIR -- PROGRAM …: runs a program on a machine that seems to be a confidential guest. The kernel hands it the program's calls on
- * two interfaces (seccomp user notification), and it answers as the kernel does; the program needs nothing of it and cannot tell.
+ * their interfaces (seccomp user notification), and it answers as the kernel does; the program needs nothing of it and cannot tell.
  *
  *	DIR/report: the configfs-tsm report directory (Documentation/ABI/testing/configfs-tsm-report). mkdir there makes a report with its files at once;
  *	each write counts `generation`; reading outblob signs what inblob holds; rmdir removes it.
@@ -22,7 +22,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/sev-guest.h>
 #include <openssl/pem.h>
 #include <poll.h>
 #include <signal.h>
@@ -39,39 +38,23 @@
 #include <time.h>
 #include <unistd.h>
 #include "../lib/intel_maker.h"
-#include "../lib/make_nitro.h"
-#include "../lib/make_snp.h"
 #include "core/encode.h"
-#include "crypto/hash.h"
-#include "evidence/nitro_cbor.h"
+#include "hw_standin.h"
 
 #define NSM_PATH "/dev/nsm"
 #define SEV_GUEST_PATH "/dev/sev-guest"
 #define NSM_IOCTL_RAW 0xc0200a00u
-#define SNP_DEBUG_BIT 19 /* of the guest policy */
-#define SEV_PAGE 4096
-#define SEV_HEAD 32 /* of an answer */
-#define SEV_INVALID_PARAMETERS 0x16
-#define NEED(x)                                                                                              \
-	do {                                                                                                 \
-		if (!(x)) {                                                                                  \
-			fprintf(stderr, "hw_standin: not done: %s (%s)\n", #x, strerror(errno));             \
-			exit(125);                                                                           \
-		}                                                                                            \
-	} while (0)
 
 static enum { SNP, TDX, NITRO } hardware;
-static bool vlek, no_aux, nsm_error;
+static bool vlek;
 static int races;
+struct hw hw;
 static char base[PATH_MAX], reports[PATH_MAX];
-static struct snp_maker snp;
-static struct nitro_maker nitro;
 static struct intel_recipe intel;
 static int listener;
 static pid_t child;
-static uint8_t chip[32];
 
-static void put_file(const char *dir, const char *name, const void *p, size_t n, mode_t mode)
+void hw_put_file(const char *dir, const char *name, const void *p, size_t n, mode_t mode)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -82,7 +65,7 @@ static void put_file(const char *dir, const char *name, const void *p, size_t n,
 	NEED(fd >= 0 && write(fd, p, n) == (ssize_t)n && fchmod(fd, mode) == 0 && close(fd) == 0);
 }
 
-static size_t get_file(const char *dir, const char *name, void *p, size_t max)
+size_t hw_get_file(const char *dir, const char *name, void *p, size_t max)
 {
 	char path[PATH_MAX];
 	ssize_t n;
@@ -101,7 +84,7 @@ static void put_root(const uint8_t hash[32])
 	char hex[65];
 
 	hex_encode(hash, 32, hex);
-	put_file(base, "root.hex", hex, 64, 0644);
+	hw_put_file(base, "root.hex", hex, 64, 0644);
 }
 
 static void put_now(uint64_t t)
@@ -109,7 +92,7 @@ static void put_now(uint64_t t)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)t);
-	put_file(base, "now", text, strlen(text), 0644);
+	hw_put_file(base, "now", text, strlen(text), 0644);
 }
 
 static void put_root_cert(X509 *cert)
@@ -122,7 +105,7 @@ static void put_root_cert(X509 *cert)
 	pki_key_hash(cert, hash);
 	put_root(hash);
 	NEED(b && PEM_write_bio_X509(b, cert) == 1 && (n = BIO_get_mem_data(b, &pem)) > 0);
-	put_file(base, "root.pem", pem, (size_t)n, 0644);
+	hw_put_file(base, "root.pem", pem, (size_t)n, 0644);
 	BIO_free(b);
 }
 
@@ -135,23 +118,10 @@ static void start_intel(void)
 	for (int i = 0; i < CERT_COUNT; i++)
 		NEED(intel.cert[i].key = EVP_EC_gen("P-256"));
 	intel_make(&intel, &m);
-	put_file(base, "collateral", m.collateral.data, m.collateral.len, 0644);
-	put_file(base, "root.pem", m.root_pem.data, m.root_pem.len, 0644);
+	hw_put_file(base, "collateral", m.collateral.data, m.collateral.len, 0644);
+	hw_put_file(base, "root.pem", m.root_pem.data, m.root_pem.len, 0644);
 	put_root(m.root);
 	intel_made_free(&m);
-}
-
-static void start_chip(void)
-{
-	char path[PATH_MAX];
-
-	NEED(snprintf(path, sizeof(path), "%s/chip", base) < (int)sizeof(path));
-	if (access(path, F_OK) == 0) {
-		NEED(get_file(base, "chip", chip, sizeof(chip)) == sizeof(chip));
-		return;
-	}
-	NEED(random_bytes(chip, sizeof(chip), NULL) == 0);
-	put_file(base, "chip", chip, sizeof(chip), 0600);
 }
 
 static void start_hardware(void)
@@ -160,23 +130,23 @@ static void start_hardware(void)
 
 	put_now((uint64_t)time(NULL));
 	if (hardware == SNP) {
-		start_chip();
-		snp_maker_init(&snp, SNP_GENOA, vlek);
-		put_root_cert(snp.ark);
+		hw_start_chip();
+		snp_maker_init(&hw.snp, SNP_GENOA, vlek);
+		put_root_cert(hw.snp.ark);
 		buf_init(&crl, 65536);
-		snp_make_crl(&snp, MAKE_SNP_FROM, MAKE_SNP_TO, NULL, 0, &crl);
-		put_file(base, "collateral", crl.data, crl.len, 0644);
+		snp_make_crl(&hw.snp, MAKE_SNP_FROM, MAKE_SNP_TO, NULL, 0, &crl);
+		hw_put_file(base, "collateral", crl.data, crl.len, 0644);
 		buf_free(&crl);
 	} else if (hardware == NITRO) {
-		nitro_maker_init(&nitro);
-		put_root_cert(nitro.root);
+		nitro_maker_init(&hw.nitro);
+		put_root_cert(hw.nitro.root);
 	} else {
 		start_intel();
 	}
 }
 
 /* Does DIR/guest say this word? */
-static bool guest_is(const char *word)
+bool hw_guest_is(const char *word)
 {
 	char path[PATH_MAX], text[256] = "";
 	FILE *f;
@@ -195,7 +165,7 @@ static unsigned long generation(const char *dir)
 {
 	char text[32] = "";
 
-	get_file(dir, "generation", text, sizeof(text) - 1);
+	hw_get_file(dir, "generation", text, sizeof(text) - 1);
 	return strtoul(text, NULL, 10);
 }
 
@@ -204,7 +174,7 @@ static void count_write(const char *dir)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lu\n", generation(dir) + 1);
-	put_file(dir, "generation", text, strlen(text), 0444);
+	hw_put_file(dir, "generation", text, strlen(text), 0444);
 }
 
 static int make_report_dir(const char *dir)
@@ -215,15 +185,15 @@ static int make_report_dir(const char *dir)
 		return -ENXIO;
 	if (mkdir(dir, 0700) < 0)
 		return -errno;
-	put_file(dir, "provider", provider, strlen(provider), 0444);
-	put_file(dir, "generation", "0\n", 2, 0444);
-	put_file(dir, "inblob", "", 0, 0200);
-	put_file(dir, "outblob", "", 0, 0400);
-	if (!no_aux && hardware == SNP)
-		put_file(dir, "auxblob", "", 0, 0400);
+	hw_put_file(dir, "provider", provider, strlen(provider), 0444);
+	hw_put_file(dir, "generation", "0\n", 2, 0444);
+	hw_put_file(dir, "inblob", "", 0, 0200);
+	hw_put_file(dir, "outblob", "", 0, 0400);
+	if (!hw.no_aux && hardware == SNP)
+		hw_put_file(dir, "auxblob", "", 0, 0400);
 	if (hardware == SNP) {
-		put_file(dir, "privlevel", "", 0, 0200);
-		put_file(dir, "privlevel_floor", "0\n", 2, 0444);
+		hw_put_file(dir, "privlevel", "", 0, 0200);
+		hw_put_file(dir, "privlevel_floor", "0\n", 2, 0444);
 	}
 	return 0;
 }
@@ -241,31 +211,18 @@ static int remove_report_dir(const char *dir)
 	return rmdir(dir) < 0 ? -errno : 0;
 }
 
-static void make_snp(const uint8_t in[64], struct snp_report_wire *ret)
-{
-	snp_make_report(&snp, 3, in, ret);
-	ret->measurement[0] ^= guest_is("launch");
-	ret->policy[2] |= guest_is("debug") ? 1 << (SNP_DEBUG_BIT - 16) : 0;
-	ret->vmpl[0] = guest_is("vmpl");
-	if (guest_is("outdated")) /* of another TCB than the certificate */
-		ret->reported_tcb[7]--;
-	if (guest_is("putback"))
-		ret->committed_tcb[7]--;
-	snp_sign_report(&snp, ret);
-}
-
 static void sign_snp(const char *dir, const uint8_t in[64])
 {
 	struct snp_report_wire w;
 	struct buf table;
 
-	make_snp(in, &w);
-	put_file(dir, "outblob", &w, sizeof(w), 0400);
-	if (no_aux)
+	hw_make_snp(in, &w);
+	hw_put_file(dir, "outblob", &w, sizeof(w), 0400);
+	if (hw.no_aux)
 		return;
 	buf_init(&table, 65536);
-	snp_make_table(&snp, NULL, &table);
-	put_file(dir, "auxblob", table.data, table.len, 0400);
+	snp_make_table(&hw.snp, NULL, &table);
+	hw_put_file(dir, "auxblob", table.data, table.len, 0400);
 	buf_free(&table);
 }
 
@@ -275,12 +232,12 @@ static void sign_tdx(const char *dir, const uint8_t in[64])
 	struct intel_made m;
 
 	memcpy(r.td.report_data, in, 64);
-	r.td.mr_td[0] ^= guest_is("launch");
-	r.td.td_attributes[0] |= guest_is("debug");
-	if (guest_is("outdated"))
+	r.td.mr_td[0] ^= hw_guest_is("launch");
+	r.td.td_attributes[0] |= hw_guest_is("debug");
+	if (hw_guest_is("outdated"))
 		r.td.tee_tcb_svn[0] = 4;
 	intel_make(&r, &m);
-	put_file(dir, "outblob", m.quote.data, m.quote.len, 0400);
+	hw_put_file(dir, "outblob", m.quote.data, m.quote.len, 0400);
 	intel_made_free(&m);
 }
 
@@ -288,7 +245,7 @@ static void sign_tdx(const char *dir, const uint8_t in[64])
 static int sign_report(const char *dir)
 {
 	uint8_t in[65] = {0};
-	size_t n = get_file(dir, "inblob", in, sizeof(in));
+	size_t n = hw_get_file(dir, "inblob", in, sizeof(in));
 
 	if (n == 0 || n > 64)
 		return -EINVAL;
@@ -303,193 +260,18 @@ static int sign_report(const char *dir)
 	return 0;
 }
 
-/* --- /dev/nsm ---------------------------------------------------------------------------------------------------------------------- */
-
-struct nsm_raw {
-	uint64_t request, request_len, response, response_len;
-};
-
-static bool peek(pid_t pid, uint64_t from, void *to, size_t n)
+bool hw_peek(pid_t pid, uint64_t from, void *to, size_t n)
 {
 	struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
 
 	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)n;
 }
 
-static bool poke(pid_t pid, uint64_t to, const void *from, size_t n)
+bool hw_poke(pid_t pid, uint64_t to, const void *from, size_t n)
 {
 	struct iovec local = {(void *)(uintptr_t)from, n}, remote = {(void *)(uintptr_t)to, n};
 
 	return process_vm_writev(pid, &local, 1, &remote, 1, 0) == (ssize_t)n;
-}
-
-static void make_answer(struct bytes user_data, struct buf *out)
-{
-	struct nitro_spec s = {.timestamp = (uint64_t)time(NULL) * 1000,
-		.user_data = user_data,
-		.indefinite = true,
-		.debug = guest_is("debug")};
-	struct buf document;
-
-	cbor_put_map(out, 1);
-	if (nsm_error) {
-		cbor_put_text(out, "Error");
-		cbor_put_text(out, "InternalError");
-		return;
-	}
-	buf_init(&document, 65536);
-	nitro_make_document(&nitro, &s, &document);
-	cbor_put_text(out, "Attestation");
-	cbor_put_map(out, 1);
-	cbor_put_text(out, "document");
-	cbor_put_bytes(out, document.data, document.len);
-	buf_free(&document);
-}
-
-static bool key_is(struct cbor *c, const char *name)
-{
-	struct bytes t = cbor_text(c);
-
-	return t.p && t.n == strlen(name) && memcmp(t.p, name, t.n) == 0;
-}
-
-static int answer_nsm(pid_t pid, uint64_t at)
-{
-	uint8_t request[0x1000];
-	struct nsm_raw m;
-	struct bytes user_data;
-	struct cbor c;
-	struct cbor_walk w;
-	struct buf out;
-	bool ok;
-
-	if (!peek(pid, at, &m, sizeof(m)) || m.request_len > sizeof(request) ||
-		!peek(pid, m.request, request, m.request_len))
-		return -EFAULT;
-	cbor_init(&c, request, m.request_len);
-	w = cbor_map(&c, 1);
-	ok = cbor_more(&c, &w) && key_is(&c, "Attestation");
-	w = cbor_map(&c, 3);
-	ok = ok && cbor_more(&c, &w) && key_is(&c, "user_data");
-	user_data = cbor_bytes(&c);
-	ok = ok && cbor_more(&c, &w) && key_is(&c, "nonce");
-	cbor_null(&c);
-	ok = ok && cbor_more(&c, &w) && key_is(&c, "public_key");
-	cbor_null(&c);
-	if (!ok || !cbor_done(&c) || user_data.n > 512)
-		return -EINVAL;
-	buf_init(&out, 65536);
-	make_answer(user_data, &out);
-	ok = out.len <= m.response_len && poke(pid, m.response, out.data, out.len);
-	m.response_len = out.len;
-	ok = ok && poke(pid, at, &m, sizeof(m));
-	buf_free(&out);
-	return ok ? 0 : -EFAULT;
-}
-
-/* --- /dev/sev-guest ---------------------------------------------------------------------------------------------------------------- */
-
-static void put_u32le(uint8_t *to, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = (uint8_t)(v >> 8 * i);
-}
-
-static int answer_report(pid_t pid, uint64_t from, uint64_t to)
-{
-	struct snp_report_resp answer = {0};
-	struct snp_report_req request;
-	struct snp_report_wire w;
-
-	if (!peek(pid, from, &request, sizeof(request)))
-		return -EFAULT;
-	make_snp(request.user_data, &w);
-	w.vmpl[0] = (uint8_t)request.vmpl;
-	snp_sign_report(&snp, &w);
-	put_u32le(answer.data + 4, sizeof(w));
-	memcpy(answer.data + SEV_HEAD, &w, sizeof(w));
-	return poke(pid, to, &answer, sizeof(answer)) ? 0 : -EFAULT;
-}
-
-/* Room that is too small: the pages that are needed, and the host's error. */
-static int answer_extended(pid_t pid, struct snp_guest_request_ioctl *m)
-{
-	struct snp_ext_report_req request;
-	struct buf table;
-	size_t pages;
-	int rc;
-
-	if (guest_is("plain"))
-		return -EIO;
-	if (!peek(pid, m->req_data, &request, sizeof(request)))
-		return -EFAULT;
-	if (request.certs_len % SEV_PAGE || request.certs_address % SEV_PAGE)
-		return -EINVAL;
-	buf_init(&table, 65536);
-	if (!no_aux)
-		snp_make_table(&snp, NULL, &table);
-	pages = (table.len + SEV_PAGE - 1) / SEV_PAGE;
-	if (pages * SEV_PAGE > request.certs_len) {
-		request.certs_len = (uint32_t)(pages * SEV_PAGE);
-		m->vmm_error = SNP_GUEST_VMM_ERR_INVALID_LEN;
-		rc = poke(pid, m->req_data, &request, sizeof(request)) ? -EIO : -EFAULT;
-	} else {
-		rc = table.len == 0 || poke(pid, request.certs_address, table.data, table.len) ? 0 : -EFAULT;
-	}
-	buf_free(&table);
-	return rc < 0 ? rc : answer_report(pid, m->req_data, m->resp_data);
-}
-
-/* What is not selected is not mixed in; a TCB above the committed one is no valid parameter. */
-static int answer_key(pid_t pid, uint64_t from, uint64_t to)
-{
-	static const uint8_t nothing[64];
-	struct snp_derived_key_resp answer = {0};
-	struct snp_derived_key_req request;
-	struct snp_report_wire w;
-	uint8_t in[8 + 8 + 48 + 8] = {0}, tcb[8];
-
-	if (!peek(pid, from, &request, sizeof(request)))
-		return -EFAULT;
-	make_snp(nothing, &w);
-	memcpy(tcb, &request.tcb_version, 8);
-	for (int i = 0; i < 8; i++)
-		if (tcb[i] > w.committed_tcb[i])
-			put_u32le(answer.data, SEV_INVALID_PARAMETERS);
-	if (request.root_key_select != 0 || request.vmpl > 3)
-		put_u32le(answer.data, SEV_INVALID_PARAMETERS);
-	memcpy(in, &request.guest_field_select, 8);
-	if (request.guest_field_select & 1)
-		memcpy(in + 8, w.policy, 8);
-	if (request.guest_field_select & 8)
-		memcpy(in + 16, w.measurement, 48);
-	if (request.guest_field_select & 32)
-		memcpy(in + 64, tcb, 8);
-	if (!answer.data[0])
-		hmac_sha256(chip, sizeof(chip), in, sizeof(in), answer.data + SEV_HEAD);
-	return poke(pid, to, &answer, sizeof(answer)) ? 0 : -EFAULT;
-}
-
-static int answer_sev(pid_t pid, uint32_t request, uint64_t at)
-{
-	struct snp_guest_request_ioctl m;
-	int rc;
-
-	if (!peek(pid, at, &m, sizeof(m)))
-		return -EFAULT;
-	if (!m.msg_version)
-		return -EINVAL;
-	m.exitinfo2 = 0;
-	rc = request == (uint32_t)SNP_GET_REPORT       ? answer_report(pid, m.req_data, m.resp_data)
-	     : request == (uint32_t)SNP_GET_EXT_REPORT ? answer_extended(pid, &m)
-						       : answer_key(pid, m.req_data, m.resp_data);
-	return poke(pid, at, &m, sizeof(m)) ? rc : -EFAULT;
-}
-
-static bool is_sev_request(uint32_t request)
-{
-	return request == (uint32_t)SNP_GET_REPORT || request == (uint32_t)SNP_GET_EXT_REPORT ||
-	       request == (uint32_t)SNP_GET_DERIVED_KEY;
 }
 
 /* --- calls of the program ---------------------------------------------------------------------------------------------------------- */
@@ -507,7 +289,7 @@ static bool path_of(pid_t pid, int dirfd, uint64_t at, char ret[PATH_MAX])
 
 		if (part > sizeof(text) - n)
 			part = sizeof(text) - n;
-		if (!peek(pid, at + n, text + n, part))
+		if (!hw_peek(pid, at + n, text + n, part))
 			return false;
 		if (memchr(text + n, 0, part))
 			break;
@@ -550,7 +332,7 @@ static int on_open(const char *path, const char *file, int flags)
 		return 0;
 	if ((strcmp(file, "inblob") == 0 || strcmp(file, "privlevel") == 0) &&
 		(flags & O_ACCMODE) == O_WRONLY) {
-		put_file(dir, file, "", 0, 0200);
+		hw_put_file(dir, file, "", 0, 0200);
 		count_write(dir);
 	}
 	return strcmp(file, "outblob") == 0 ? sign_report(dir) : 0;
@@ -566,10 +348,10 @@ static int on_call(const struct seccomp_notif *n)
 
 	switch (n->data.nr) {
 	case SYS_ioctl:
-		if (hardware == SNP && is_sev_request((uint32_t)a[1]))
-			return (rc = answer_sev(pid, (uint32_t)a[1], a[2])) < 0 ? rc : 1;
+		if (hardware == SNP && hw_is_sev_request((uint32_t)a[1]))
+			return (rc = hw_answer_sev(pid, (uint32_t)a[1], a[2])) < 0 ? rc : 1;
 		return hardware == NITRO && (uint32_t)a[1] == NSM_IOCTL_RAW
-			       ? (rc = answer_nsm(pid, a[2])) < 0 ? rc : 1
+			       ? (rc = hw_answer_nsm(pid, a[2])) < 0 ? rc : 1
 			       : 0;
 	case SYS_openat:
 		if (!path_of(pid, (int)a[0], a[1], path))
@@ -730,15 +512,16 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--nitro") == 0)
 			hardware = NITRO;
 		else if (strcmp(argv[i], "--no-aux") == 0)
-			no_aux = true;
+			hw.no_aux = true;
 		else if (strcmp(argv[i], "--nsm-error") == 0)
-			nsm_error = true;
+			hw.nsm_error = true;
 		else if (strcmp(argv[i], "--race") == 0 && i + 1 < argc)
 			races = atoi(argv[++i]);
 	}
 	if (i + 2 >= argc || strcmp(argv[i + 1], "--") != 0)
 		return 2;
 	NEED(realpath(argv[i], base));
+	hw.base = base;
 	NEED(snprintf(reports, sizeof(reports), "%s/report", base) < (int)sizeof(reports));
 	NEED(mkdir(reports, 0700) == 0 || errno == EEXIST);
 	start_hardware();
