@@ -447,7 +447,7 @@ def tampered(t, base):
             head = [k for k, v in old.items() if len(base64.b64decode(v)) == 84]
             t.equal('one head', len(head), 1)
             words = b''.join(base64.b64decode(k) + base64.b64decode(v) for k, v in old.items())
-            t.check('nothing of a session can be read there', not any(w in words for w in (b'mode: none', b'secrets', b's0', b'command')))
+            t.check('nothing of a session can be read there', not any(w in words for w in (b'mode: none', b'secrets', b'name: s', b'command')))
 
             def put(key, value):
                 etcd.api('/v3/kv/put', {'key': key, 'value': value})
