@@ -5,6 +5,7 @@ import http.server
 import signal
 import sys
 import threading
+import time
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,6 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"less than a thousand")
+            self.close_connection = True
+        elif self.path == "/slow/":
+            time.sleep(1)
             self.close_connection = True
         elif self.path == "/cookie":
             self.answer(200, (self.headers["Cookie"] or "none").encode(), **{"Set-Cookie": "seen=yes"})

@@ -25,7 +25,7 @@ with requests.Session() as s:
     except requests.exceptions.RequestException as e:
         print("cut", type(e).__name__)
     try:
-        s.get(f"{url}/{secret}", timeout=0.000001)
+        s.get(f"{url}/slow/", timeout=0.3)
         print("timeout: none")
     except requests.exceptions.RequestException as e:
         print("timeout", type(e).__name__)
