@@ -205,7 +205,7 @@ int verb_tpm_enrol(const struct args *a)
 	struct machine m = {0};
 	struct remote r = {0};
 	struct error err = {0};
-	json_t *done = NULL;
+	json_t *done = NULL, *details = NULL;
 	uint32_t pcrs;
 	int rc;
 
@@ -218,13 +218,17 @@ int verb_tpm_enrol(const struct args *a)
 	if (!rc)
 		rc = prove(&r, &m, &c, &done, &err);
 	if (rc) {
-		rc = cli_fail(a, rc, &err, NULL);
+		details = err.check ? json_pack("{s:s}", "check", err.check) : NULL;
+		if (err.check)
+			error_wrap(&err, "refused: %s", err.check);
+		rc = cli_fail(a, err.check ? CLI_UNTRUSTED : rc, &err, details);
 	} else if (a->value[OPT_JSON]) {
 		rc = cli_print_json(json_incref(done));
 	} else {
 		print_machine(done);
 		rc = cli_done();
 	}
+	json_decref(details);
 	json_decref(done);
 	tpm_enrol_challenge_free(&c);
 	remote_close(&r);

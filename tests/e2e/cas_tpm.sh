@@ -146,20 +146,20 @@ at_machine good operator enrol certified --pcrs 7
 expect 'certified: enrolled by its maker' 0 '^certified$' '\(certificate\)' "^  pcr 7 +$zeros" -- "${certified[@]}"
 good_platform=$(sed -n 's/^  platform //p' "$out")
 at_machine foreign operator enrol foreign
-expect 'certified: by another maker' 1 "TPM endorsement chain: signature of certificate 0 .* is not that of 'swtpm-localca'" -- "${certified[@]}"
+expect 'certified: by another maker' 8 "refused: chain-signature: TPM endorsement chain: signature of certificate 0 .* is not that of 'swtpm-localca'" -- "${certified[@]}"
 at_machine borrowed operator enrol borrowed
-expect 'certified: the certificate of another key' 1 "TPM endorsement key: the maker's certificate is for another key" -- "${certified[@]}"
+expect 'certified: the certificate of another key' 8 "refused: attestation-key: TPM endorsement key: the maker's certificate is for another key" -- "${certified[@]}"
 at_machine padded operator enrol padded
-expect 'certified: no certificate' 1 'TPM endorsement key: there is no certificate of a maker' -- "${certified[@]}"
+expect 'certified: no certificate' 8 'refused: chain-missing: TPM endorsement key: there is no certificate of a maker' -- "${certified[@]}"
 head -c 1000 "$certificate" >"$base/cut.der"
 expect 'half a certificate' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" put 01c00002 "$base/cut.der"
 rm -rf "$base/las-padded" && mkdir -m 700 "$base/las-padded"
-expect 'certified: half a certificate' 1 'TPM endorsement chain: 1000 bytes are no certificate' -- "${certified[@]}"
+expect 'certified: half a certificate' 8 'refused: chain-format: TPM endorsement chain: 1000 bytes are no certificate' -- "${certified[@]}"
 # Some makers fill the index up.
 expect 'the index is free again' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" forget 01c00002
 { cat "$certificate" && head -c 100 /dev/zero | tr '\0' '\377'; } >"$base/filled.der"
 expect 'a certificate in an index that is filled up' 0 -- env "SCONE_TPM=$tcti_padded" "$driver" tpm "$base/none" put 01c00002 "$base/filled.der"
-expect 'certified: is read to its end' 1 'the maker.s certificate is for another key' -- "${certified[@]}"
+expect 'certified: is read to its end' 8 'attestation-key: .*the maker.s certificate is for another key' -- "${certified[@]}"
 end_process las
 rm -f "$base/las.sock"
 start las env "SCONE_TPM=$tcti_good" ASAN_OPTIONS=detect_leaks=0 "$bin/scone-las" --tee tpm --socket "$base/las.sock" --dir "$base/las-good" --runtime "$runtime"
