@@ -287,8 +287,8 @@ static void read_cache(struct parse *p, const struct ynode *n, uint64_t *ret)
 
 	if (!n || !want_text(p, n, false))
 		return;
-	for (; i < n->len && n->text[i] >= '0' && n->text[i] <= '9' && v <= CACHE_MAX; i++)
-		v = v * 10 + (uint64_t)(n->text[i] - '0');
+	for (; i < n->len && n->text[i] >= '0' && n->text[i] <= '9'; i++)
+		v = v > CACHE_MAX ? v : v * 10 + (uint64_t)(n->text[i] - '0');
 	unit = i > 0 && i + 1 == n->len ? strchr(units, n->text[i]) : NULL;
 	if (!unit && (i == 0 || i < n->len)) {
 		ynode_diag(p->d, n, "E-VALUE", "%s: a number of bytes is wanted, K, M or G may follow",

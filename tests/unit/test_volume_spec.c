@@ -97,6 +97,8 @@ struct row {
 	const char *says;
 };
 
+#define TREES(list) HEAD "images: [{name: i, trees: " list "}]\n"
+
 static const struct row refused[] = {
 	{VOLUMES("{}"), "E-TYPE", "volumes", 3, "list is wanted"},
 	{VOLUMES("[x]"), "E-TYPE", "volumes[0]", 3, "map is wanted"},
@@ -169,6 +171,34 @@ static const struct row refused[] = {
 		"one place"},
 	{IMAGE("[{name: v, path: /x, update_policy: rollback_protect}]"), "E-VALUE",
 		"images[0].volumes[0].update_policy", 4, "did you mean rollback_protected?"},
+	{IMAGE("[{name: v, path: /x, cache_size: much}]"), "E-VALUE", "images[0].volumes[0].cache_size", 4,
+		"number of bytes"},
+	{IMAGE("[{name: v, path: /x, cache_size: 32MB}]"), "E-VALUE", "images[0].volumes[0].cache_size", 4,
+		NULL},
+	{IMAGE("[{name: v, path: /x, cache_size: M}]"), "E-VALUE", "images[0].volumes[0].cache_size", 4,
+		NULL},
+	{IMAGE("[{name: v, path: /x, cache_size: -1}]"), "E-VALUE", "images[0].volumes[0].cache_size", 4,
+		NULL},
+	{IMAGE("[{name: v, path: /x, cache_size: 1M}]"), "E-RANGE", "images[0].volumes[0].cache_size", 4,
+		"2M"},
+	{IMAGE("[{name: v, path: /x, cache_size: 65G}]"), "E-RANGE", "images[0].volumes[0].cache_size", 4,
+		"64G"},
+	{IMAGE("[{name: v, path: /x, cache_size: 18446744073709551617}]"), "E-RANGE",
+		"images[0].volumes[0].cache_size", 4, NULL},
+	{TREES("{}"), "E-TYPE", "images[0].trees", 3, "list is wanted"},
+	{TREES("[{root: " HEX64 "}]"), "E-MISSING", "images[0].trees[0]", 3, "path"},
+	{TREES("[{path: /x}]"), "E-MISSING", "images[0].trees[0]", 3, "neither root nor signer"},
+	{TREES("[{path: x, root: " HEX64 "}]"), "E-VALUE", "images[0].trees[0].path", 3, "absolute"},
+	{TREES("[{path: /, root: " HEX64 "}]"), "E-VALUE", "images[0].trees[0].path", 3, "below /"},
+	{TREES("[{path: /x, host: y, root: " HEX64 "}]"), "E-VALUE", "images[0].trees[0].host", 3,
+		"absolute"},
+	{TREES("[{path: /x, manifest: y, root: " HEX64 "}]"), "E-VALUE", "images[0].trees[0].manifest", 3,
+		NULL},
+	{TREES("[{path: /x, root: " HEX32 "}]"), "E-HEX", "images[0].trees[0].root", 3, "64 are wanted"},
+	{TREES("[{path: /x, signer: nobody}]"), "E-VALUE", "images[0].trees[0].signer", 3, NULL},
+	{TREES("[{path: /x, sign: x, root: " HEX64 "}]"), "E-UNKNOWN", "images[0].trees[0].sign", 3, NULL},
+	{TREES("[{path: /x, root: " HEX64 "}, {path: /x, root: " HEX64 "}]"), "E-DUP",
+		"images[0].trees[1].path", 3, "/x"},
 };
 
 static void refuses_each_with_its_name_and_place(void **state)
@@ -239,7 +269,9 @@ static void has_exactly_this_form(void **state)
 		"volume_alias: z}]}\n"
 		"- {name: e, import: {volume: v, session_hash: " HEX64 ", session: x}}\n"
 		"images: [{name: i, volumes: [{path: /a, name: a, update_policy: rollback_protected}, "
-		"{name: b, path: /b, update_policy: strict}]}]\n");
+		"{name: b, path: /b, update_policy: strict, cache_size: 32M}], trees: [{signer: "
+		"3ephzkJ5xpuiHzxLiopnsYFd6zuZiPQ1LFbiSQyEddzqkbhF5xS"
+		", path: /t}, {root: " HEX64 ", path: /u, manifest: /m, host: /h}]}]\n");
 	struct error err;
 	struct buf out;
 
@@ -247,8 +279,12 @@ static void has_exactly_this_form(void **state)
 	assert_int_equal(session_canonical(s, maker, &out, &err), 0);
 	assert_string_equal(buf_cstr(&out),
 		"{\"access_policy\":{\"read\":[\"NONE\"],\"update\":[\"NONE\"]},"
-		"\"images\":[{\"name\":\"i\",\"volumes\":[{\"name\":\"a\",\"path\":\"/a\"},"
-		"{\"name\":\"b\",\"path\":\"/b\",\"update_policy\":\"strict\"}]}],\"name\":\"shop/db\","
+		"\"images\":[{\"name\":\"i\",\"trees\":[{\"path\":\"/"
+		"t\",\"signer\":\"21d3a658dcd8f9360f7c11ab5c382d4208921ade81c244b9d2b5c44a3c471028\"},"
+		"{\"host\":\"/h\",\"manifest\":\"/m\",\"path\":\"/u\",\"root\":\"" HEX64_LOWER "\"}],"
+		"\"volumes\":[{\"name\":\"a\",\"path\":\"/a\"},"
+		"{\"cache_size\":33554432,\"name\":\"b\",\"path\":\"/"
+		"b\",\"update_policy\":\"strict\"}]}],\"name\":\"shop/db\","
 		"\"secrets\":[{\"kind\":\"binary\",\"name\":\"k\",\"size\":32}],\"version\":\"0.3\","
 		"\"volumes\":[{\"name\":\"a\"},"
 		"{\"fspf_key\":\"" HEX64_LOWER "\",\"fspf_tag\":\"" HEX32 "\",\"name\":\"b\"},"
