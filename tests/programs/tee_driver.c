@@ -221,6 +221,10 @@ static int enrol(const char *other_dir)
 			? "same"
 			: "another",
 		memcmp(hash, platform, 32) == 0 ? "key" : "another-key", certificate.len);
+	if (other != tee)
+		other->ops->close(other);
+	for (size_t i = 0; i < 6; i++)
+		buf_free((struct buf *[]){&ek, &certificate, &ak, &id, &secret, &opened}[i]);
 	return 0;
 }
 
@@ -261,6 +265,11 @@ static int enrol_rsa(void)
 	puts(opened->size == sizeof(credential) && memcmp(opened->buffer, credential, opened->size) == 0
 			? "same"
 			: "another");
+	Esys_Free(opened);
+	Esys_Free(ek_public);
+	Esys_Free(key_public);
+	buf_free(&id);
+	buf_free(&secret);
 	tpm_device_close(&d);
 	return 0;
 }
