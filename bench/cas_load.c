@@ -236,7 +236,8 @@ static int take_volume(struct worker *w)
 		"services: [{name: s, command: x, pwd: /, image_name: i, attestation: {mrenclave: %s}}]\n",
 		(long)getpid(), w->number, hex);
 	snprintf(id, sizeof(id), "volume%ld-%u/s", (long)getpid(), w->number);
-	rc = call(w, "POST", "/v1/sessions", text, (size_t)n, NULL) || attest(w, id, &config);
+	/* Where CAS was too busy for what follows, all of it is tried again. */
+	rc = call(w, "POST", "/v1/sessions?repeat=1", text, (size_t)n, NULL) || attest(w, id, &config);
 	if (!rc && json_unpack(config, "{s:[{s:s}]}", "volumes", "grant", &grant))
 		rc = error_set(&w->err, ERR_PEER, "a configuration without a volume");
 	if (!rc && random_bytes(place, sizeof(place), &w->err))
