@@ -60,14 +60,19 @@ static void say_why(const struct console_channel *c, const char *why)
 	log_warn("console: %s has failed: %s", c->name, why);
 }
 
-/* The lock of c's output. NULL, or why the output has just failed, to be said without the lock. */
+/* The lock of c's output. NULL, or why the output has just failed, to be said without the lock. What a pipe takes whole can be made good. */
 static const char *lock_tx(struct console_channel *c)
 {
 	if (!net_lock(&c->tx) || !c->tx_midway || c->tx_state != CONSOLE_OPEN)
 		return NULL;
+	if (!c->lines && !c->file && (!c->socket || c->packets)) {
+		c->tx_doubt = true;
+		return NULL;
+	}
 	c->tx_state = CONSOLE_FAILED;
 	return "a process of the application was killed while it wrote a record, and whether that went is "
-	       "not known";
+	       "not "
+	       "known";
 }
 
 static long put(int fd, const struct console_channel *c, const uint8_t *p, size_t n)
@@ -98,13 +103,51 @@ static long push_rest(int fd, struct console_channel *c, int patience_ms)
 	return 0;
 }
 
+/* What a writer that died may have written or not, once more, in its place. */
+static long make_good(int fd, struct console_channel *c)
+{
+	uint8_t frame[CONSOLE_FRAME_MAX];
+	long len, ret;
+
+	if (!poll_now(fd, POLLOUT))
+		return -EAGAIN;
+	c->tx_half.seq = c->midway_seq;
+	console_engine_lock();
+	len = console_seal(cipher_of(c, true), &c->tx_half, CONSOLE_AGAIN, c->midway, c->midway_len, frame);
+	console_engine_unlock();
+	if (len < 0)
+		return len;
+	ret = put(fd, c, frame, (size_t)len);
+	if (ret < 0)
+		return ret;
+	c->tx_half.seq = c->midway_seq + 1;
+	c->tx_doubt = c->tx_midway = false;
+	secret_wipe(c->midway, c->midway_len);
+	return 0;
+}
+
+static void begin_record(struct console_channel *c, enum console_type type, const uint8_t *p, size_t n)
+{
+	c->midway[0] = (uint8_t)type;
+	memcpy(c->midway + 1, p, n);
+	c->midway_len = (uint32_t)n + 1;
+	c->midway_seq = c->tx_half.seq;
+	__atomic_store_n(&c->tx_midway, true, __ATOMIC_SEQ_CST);
+}
+
+static void end_record(struct console_channel *c)
+{
+	__atomic_store_n(&c->tx_midway, false, __ATOMIC_SEQ_CST);
+	secret_wipe(c->midway, c->midway_len);
+}
+
 /* One record, if it goes without waiting. Bytes of it, or -errno; -EAGAIN: not now. */
 static long put_record(int fd, struct console_channel *c, enum console_type type, const uint8_t *p, size_t n)
 {
 	uint8_t frame[CONSOLE_FRAME_MAX];
 	const uint8_t *at = frame;
 	char line[CONSOLE_LINE_MAX];
-	long len, ret = push_rest(fd, c, 0);
+	long len, ret = c->tx_doubt ? make_good(fd, c) : push_rest(fd, c, 0);
 
 	if (ret < 0)
 		return ret;
@@ -119,7 +162,7 @@ static long put_record(int fd, struct console_channel *c, enum console_type type
 		len = (long)console_line_encode(true, frame, (size_t)len, line);
 		at = (const uint8_t *)line;
 	}
-	c->tx_midway = true;
+	begin_record(c, type, p, n);
 	ret = put(fd, c, at, (size_t)len);
 	if (ret > 0) {
 		console_half_advance(&c->tx_half);
@@ -134,7 +177,7 @@ static long put_record(int fd, struct console_channel *c, enum console_type type
 	} else if (ret == 0) {
 		ret = -EIO;
 	}
-	c->tx_midway = false;
+	end_record(c);
 	return ret;
 }
 
@@ -241,7 +284,7 @@ void console_note(int fd, struct console_channel *c, const char *line, size_t n)
 {
 	if (!net_trylock(&c->tx))
 		return;
-	if (c->tx_state == CONSOLE_OPEN && !c->tx_midway)
+	if (c->tx_state == CONSOLE_OPEN)
 		(void)quietly(fd, c, CONSOLE_NOTE, (const uint8_t *)line,
 			n < CONSOLE_LINE_PLAIN_MAX ? n : CONSOLE_LINE_PLAIN_MAX);
 	net_unlock(&c->tx);
@@ -275,17 +318,46 @@ int console_write_raw(int fd, struct console_channel *c, const uint8_t *p, size_
 
 /* --- reading; with rx --- */
 
-static int take_out(int fd, struct console_channel *c)
+/* The packet that has been looked at. counts: as a record. */
+static int take_out(int fd, struct console_channel *c, bool counts)
 {
 	uint8_t byte;
 	long ret;
 
-	c->rx_midway = true;
+	c->rx_midway_seq = c->rx_half.seq;
+	__atomic_store_n(&c->rx_midway, true, __ATOMIC_SEQ_CST);
 	ret = host_call6(SYS_recvfrom, fd, (long)&byte, 1, MSG_DONTWAIT, 0, 0);
-	if (ret < 0)
-		return (int)ret;
-	c->plain_at = c->plain_len = 0;
-	return 0;
+	if (ret >= 0) {
+		c->plain_at = c->plain_len = 0;
+		if (counts)
+			console_half_advance(&c->rx_half);
+	}
+	__atomic_store_n(&c->rx_midway, false, __ATOMIC_SEQ_CST);
+	return ret < 0 ? (int)ret : 0;
+}
+
+/* Whoever took a record out died of it: is what is there that record, which has been had, or the one after it? True: it is gone now, look again. */
+static bool settle(int fd, struct console_channel *c, const uint8_t *frame, size_t n)
+{
+	enum console_type type;
+	struct console_half next = c->rx_half;
+	bool old = c->rx_half.seq == 0 && console_is_hello(frame);
+	long len;
+
+	console_engine_lock();
+	if (!old)
+		old = console_open(cipher_of(c, false), &c->rx_half, frame, n, &type, c->plain) >= 0;
+	if (!old) {
+		console_half_advance(&next);
+		len = console_open(cipher_of(c, false), &next, frame, n, &type, c->plain);
+		if (len >= 0)
+			c->rx_half.seq = next.seq;
+	}
+	console_engine_unlock();
+	secret_wipe(c->plain, sizeof(c->plain));
+	secret_wipe(&next, sizeof(next));
+	c->rx_doubt = false;
+	return old && take_out(fd, c, !console_is_hello(frame)) == 0;
 }
 
 static const char *on_hello(struct console_channel *c, const uint8_t *frame, size_t n)
@@ -333,16 +405,17 @@ static long next_record(int fd, struct console_channel *c, const char **ret_why)
 		*ret_why = on_hello(c, frame, (size_t)n);
 		if (*ret_why)
 			return -EIO;
-		n = take_out(fd, c);
-		c->rx_midway = false;
+		n = take_out(fd, c, false);
 		return n < 0 ? n : 1;
 	}
+	if (c->rx_doubt && settle(fd, c, frame, (size_t)n))
+		return 1;
 	console_engine_lock();
 	len = console_open(cipher_of(c, false), &c->rx_half, frame, (size_t)n, &type, c->plain);
 	console_engine_unlock();
 	if (len == -ENOMEM)
 		return -ENOMEM;
-	if (len < 0) {
+	if (len < 0 || type == CONSOLE_AGAIN) {
 		*ret_why = "check record: seen one that is not the next: changed, out of order, repeated, or "
 			   "one left out";
 		return -EIO;
@@ -352,9 +425,7 @@ static long next_record(int fd, struct console_channel *c, const char **ret_why)
 		return 0;
 	}
 	if (len == 0 || type != CONSOLE_DATA) {
-		n = take_out(fd, c);
-		console_half_advance(&c->rx_half);
-		c->rx_midway = false;
+		n = take_out(fd, c, true);
 		return n < 0 ? n : 1;
 	}
 	c->plain_at = 0;
@@ -396,22 +467,21 @@ static long read_now(int fd, struct console_channel *c, struct net_span *s, bool
 		c->plain_at += (uint32_t)n;
 		if (c->plain_at < c->plain_len)
 			break;
-		ret = take_out(fd, c);
-		console_half_advance(&c->rx_half);
-		c->rx_midway = false;
+		ret = take_out(fd, c, true);
 		if (ret < 0)
 			break;
 	}
 	return s->done > before ? (long)(s->done - before) : ret;
 }
 
-static const char *lock_rx(struct console_channel *c)
+static void lock_rx(struct console_channel *c)
 {
-	if (!net_lock(&c->rx) || !c->rx_midway || c->rx_state != CONSOLE_OPEN)
-		return NULL;
-	c->rx_state = CONSOLE_FAILED;
-	return "a process of the application was killed while it took a record, and whether that is gone is "
-	       "not known";
+	if (!net_lock(&c->rx) || !c->rx_midway)
+		return;
+	c->rx_half.seq = c->rx_midway_seq;
+	c->plain_at = c->plain_len = 0;
+	c->rx_doubt = true;
+	c->rx_midway = false;
 }
 
 long console_read(struct thread *t, int fd, struct console_channel *c, struct net_span *s, int flags)
@@ -420,12 +490,13 @@ long console_read(struct thread *t, int fd, struct console_channel *c, struct ne
 	long ret = 0;
 
 	while (net_span_left(s) > 0) {
-		const char *why = lock_rx(c), *more = NULL;
+		const char *why = NULL;
 
-		ret = read_now(fd, c, s, flags & MSG_PEEK, &more);
+		lock_rx(c);
+		ret = read_now(fd, c, s, flags & MSG_PEEK, &why);
 		net_unlock(&c->rx);
-		if (why || more)
-			say_why(c, why ? why : more);
+		if (why)
+			say_why(c, why);
 		if (ret > 0 && all && net_span_left(s) > 0)
 			continue;
 		if (ret != -EAGAIN || (s->done && !all) || (flags & MSG_DONTWAIT) || net_nonblocking(fd))
@@ -439,12 +510,14 @@ long console_read(struct thread *t, int fd, struct console_channel *c, struct ne
 
 long console_readable(int fd, struct console_channel *c)
 {
-	const char *why = lock_rx(c), *more = NULL;
-	long ret = look(fd, c, &more);
+	const char *why = NULL;
+	long ret;
 
+	lock_rx(c);
+	ret = look(fd, c, &why);
 	ret = ret == 0 ? (long)(c->plain_len - c->plain_at) : ret == -EAGAIN ? 0 : ret;
 	net_unlock(&c->rx);
-	if (why || more)
-		say_why(c, why ? why : more);
+	if (why)
+		say_why(c, why);
 	return ret;
 }

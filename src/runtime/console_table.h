@@ -28,6 +28,10 @@ struct console_channel {
 	struct net_lock tx; /* the output, as far as it is below */
 	uint32_t tx_state; /* enum console_state */
 	bool tx_midway; /* a record is being written: whether it went is not known when its writer dies */
+	bool tx_doubt; /* it died: `again` is owed */
+	uint64_t midway_seq; /* that record: its number, type and content */
+	uint32_t midway_len;
+	uint8_t midway[CONSOLE_RECORD_PLAIN];
 	struct console_half tx_half;
 	uint32_t rest_at, rest_len; /* what the kernel did not take of a frame that is begun */
 	uint8_t rest[CONSOLE_LINE_MAX];
@@ -36,9 +40,11 @@ struct console_channel {
 	uint32_t rx_state;
 	bool rx_begun; /* the hello is read */
 	bool rx_midway; /* a record is being taken out of the queue */
+	bool rx_doubt; /* whoever did died: it may be there or not */
+	uint64_t rx_midway_seq; /* its number */
 	struct console_half rx_half;
 	uint32_t plain_at, plain_len; /* of the first record of the queue, opened; 0, 0: it is not */
-	uint8_t plain[CONSOLE_PLAIN_MAX];
+	uint8_t plain[CONSOLE_RECORD_PLAIN];
 };
 
 struct console_holder {

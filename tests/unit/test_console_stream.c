@@ -319,7 +319,7 @@ static void test_other_lines(void **state)
 /* A record that was not taken is made anew: another nonce, the same place. */
 static void test_sealed_again(void **state)
 {
-	uint8_t one[CONSOLE_FRAME_MAX], two[CONSOLE_FRAME_MAX], plain[CONSOLE_PLAIN_MAX];
+	uint8_t one[CONSOLE_FRAME_MAX], two[CONSOLE_FRAME_MAX], plain[CONSOLE_RECORD_PLAIN];
 	struct aead *a = NULL, *b = NULL;
 	struct console_half tx, rx;
 	enum console_type type;
@@ -337,6 +337,56 @@ static void test_sealed_again(void **state)
 	assert_int_equal(console_open(&b, &rx, one, 3 + CONSOLE_OVERHEAD, &type, plain), -EBADMSG);
 	aead_free(a);
 	aead_free(b);
+}
+
+/* Of a writer that was killed: `again` is taken for its record where that is missing, and left out where it is not. */
+static void test_again(void **state)
+{
+	enum { HELLO, ONE, AGAIN_ONE, AGAIN_ONE_ANEW, TWO, THREE, LAST };
+	static const int good[][8] = {{HELLO, ONE, TWO, THREE, LAST, -1},
+		{HELLO, ONE, AGAIN_ONE, TWO, THREE, LAST, -1}, {HELLO, AGAIN_ONE, TWO, THREE, LAST, -1},
+		{HELLO, ONE, AGAIN_ONE, AGAIN_ONE_ANEW, TWO, THREE, LAST, -1},
+		{HELLO, AGAIN_ONE, AGAIN_ONE_ANEW, TWO, THREE, LAST, -1}};
+	static const int bad[][8] = {{HELLO, ONE, TWO, AGAIN_ONE, THREE, LAST, -1},
+		{HELLO, AGAIN_ONE, ONE, TWO, THREE, LAST, -1}, {HELLO, TWO, AGAIN_ONE, THREE, LAST, -1},
+		{AGAIN_ONE, HELLO, ONE, TWO, THREE, LAST, -1}, {HELLO, ONE, AGAIN_ONE, THREE, LAST, -1}};
+	static const char *const texts[] = {"", "first\n", "\001first\n", "\001first\n", "second\n", "", ""};
+	struct console_hello h = {
+		.output = true, .run = {5}, .id = {7, 8}, .name = "stdout", .context = "s/v"};
+	uint8_t hello[CONSOLE_HELLO_MAX], frame[CONSOLE_FRAME_MAX];
+	size_t n = console_hello_encode(&h, hello);
+	struct console_half half;
+	struct aead *a = NULL;
+	struct made m = {0};
+	struct result r;
+
+	buf_init(&m.bytes, 1 << 20);
+	put(&m, hello, n, false, true);
+	assert_int_equal(console_half_start(&half, key, hello, n, NULL, 0, NULL), 0);
+	for (int i = ONE; i <= LAST; i++) {
+		bool again = i == AGAIN_ONE || i == AGAIN_ONE_ANEW;
+		long len;
+
+		half.seq -= again;
+		len = console_seal(&a, &half,
+			again	    ? CONSOLE_AGAIN
+			: i == LAST ? CONSOLE_END
+				    : CONSOLE_DATA,
+			(const uint8_t *)texts[i], strlen(texts[i]), frame);
+		assert_true(len > 0);
+		console_half_advance(&half);
+		put(&m, frame, (size_t)len, false, true);
+	}
+	aead_free(a);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		read_order(&m, good[i], &r);
+		is_whole(&r);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		read_order(&m, bad[i], &r);
+		is_refused(&r, 13);
+	}
+	buf_free(&m.bytes);
 }
 
 static void rules_of(const char *const *env, struct console_rules *r)
@@ -426,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_other_lines),
 		cmocka_unit_test(test_sealed_again),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_rules_refused),
 		cmocka_unit_test(test_rules_file),

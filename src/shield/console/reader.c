@@ -124,7 +124,7 @@ struct console_reader {
 	size_t hello_len;
 	struct console_half half;
 	struct aead *cipher;
-	uint8_t frame[CONSOLE_FRAME_MAX], plain[CONSOLE_PLAIN_MAX];
+	uint8_t frame[CONSOLE_FRAME_MAX], plain[CONSOLE_RECORD_PLAIN];
 };
 
 int console_reader_new(const struct console_expect *e, struct console_reader **ret, struct error *err)
@@ -212,11 +212,34 @@ static int on_hello(struct console_reader *r, size_t n, struct error *err)
 	return start(r, NULL, 0, err);
 }
 
+/* The next record, or one that stands in for the last. *ret_had: its content has been given out. */
+static long open_next(struct console_reader *r, size_t n, enum console_type *ret_type, bool *ret_had)
+{
+	struct console_half last = r->half;
+	long len = console_open(&r->cipher, &r->half, r->frame, n, ret_type, r->plain);
+
+	*ret_had = false;
+	if (len == -EBADMSG && r->frame[0] == CONSOLE_AGAIN && last.seq > 0) {
+		last.seq--;
+		len = console_open(&r->cipher, &last, r->frame, n, ret_type, r->plain);
+		*ret_had = true;
+	}
+	secret_wipe(&last, sizeof(last));
+	if (len < 0 || *ret_type != CONSOLE_AGAIN)
+		return len;
+	*ret_type = len > 0 ? (enum console_type)r->plain[0] : CONSOLE_AGAIN;
+	if (*ret_type < CONSOLE_DATA || *ret_type > CONSOLE_NOTE)
+		return -EBADMSG;
+	memmove(r->plain, r->plain + 1, (size_t)len - 1);
+	return len - 1;
+}
+
 static int on_record(
 	struct console_reader *r, size_t n, enum console_event *ret_event, size_t *ret_n, struct error *err)
 {
 	enum console_type type = CONSOLE_DATA;
-	long len = console_open(&r->cipher, &r->half, r->frame, n, &type, r->plain);
+	bool had;
+	long len = open_next(r, n, &type, &had);
 
 	if (len == -ENOMEM)
 		return error_set(err, ERR_NOMEM, "no memory for the cipher of a console stream");
@@ -226,6 +249,8 @@ static int on_record(
 			"changed, out of order, repeated, "
 			"one before it left out, or sealed with another key",
 			r->half.seq, r->hello.name);
+	if (had)
+		return 0;
 	console_half_advance(&r->half);
 	if (type == CONSOLE_END)
 		r->state = ENDED;

@@ -145,7 +145,7 @@ long console_seal(struct aead **a, struct console_half *h, enum console_type typ
 {
 	uint8_t aad[CONSOLE_HEAD + 8], nonce[AEAD_NONCE_LEN];
 
-	if (n > CONSOLE_PLAIN_MAX)
+	if (n > CONSOLE_RECORD_PLAIN)
 		return -EINVAL;
 	if (h->sealing == UINT64_MAX)
 		return -EOVERFLOW;
@@ -163,7 +163,7 @@ long console_seal(struct aead **a, struct console_half *h, enum console_type typ
 }
 
 long console_open(struct aead **a, const struct console_half *h, const uint8_t *frame, size_t n,
-	enum console_type *ret_type, uint8_t ret[CONSOLE_PLAIN_MAX])
+	enum console_type *ret_type, uint8_t ret[CONSOLE_RECORD_PLAIN])
 {
 	uint8_t aad[CONSOLE_HEAD + 8], nonce[AEAD_NONCE_LEN];
 	size_t len;
@@ -201,12 +201,12 @@ long console_frame_len(const uint8_t *p, size_t n)
 		len = get_u16(p + CONSOLE_MAGIC_LEN);
 		return len < HELLO_MIN || len > CONSOLE_HELLO_MAX ? -EBADMSG : (long)len;
 	}
-	if (p[0] < CONSOLE_DATA || p[0] > CONSOLE_NOTE)
+	if (p[0] < CONSOLE_DATA || p[0] > CONSOLE_AGAIN)
 		return -EBADMSG;
 	if (n < 3)
 		return 0;
 	len = get_u16(p + 1);
-	return len > CONSOLE_PLAIN_MAX ? -EBADMSG : (long)(len + CONSOLE_OVERHEAD);
+	return len > CONSOLE_RECORD_PLAIN ? -EBADMSG : (long)(len + CONSOLE_OVERHEAD);
 }
 
 /* --- lines --- */
