@@ -72,8 +72,8 @@ void net_shake_fork(bool before)
 	/* In the child they are another thread's, whose number is not the caller's: they are freed by what they are. */
 	__atomic_store_n(&shaking_lock.word, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&watch_lock.word, 0, __ATOMIC_RELEASE);
-	host_call3(SYS_futex, (long)&shaking_lock.word, FUTEX_WAKE, INT32_MAX);
-	host_call3(SYS_futex, (long)&watch_lock.word, FUTEX_WAKE, INT32_MAX);
+	host_call3(SYS_futex, (long)&shaking_lock.word, FUTEX_WAKE_PRIVATE, INT32_MAX);
+	host_call3(SYS_futex, (long)&watch_lock.word, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
 /* Descriptors of those under way, for a look at them. */

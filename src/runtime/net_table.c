@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,7 +16,11 @@
 
 #define MAGIC 0x4e45543154424c31ULL
 #define LOCK_WAITED 0x80000000u
-#define LOCK_PATIENCE_NS 100000000L /* after that, see whether the holder lives */
+#define STAT_STATE 3 /* fields of /proc/PID/stat, from 1 */
+#define STAT_THREADS 20
+#define LOCK_LOOK_NS                                                                                         \
+	1000000L /* after that, see whether it is free, or its holder dead; then twice as long, as far as */
+#define LOCK_LOOK_MAX_NS 64000000L
 
 struct table {
 	uint64_t magic;
@@ -105,10 +110,33 @@ struct net_conn *net_conn_of(uint32_t slot)
 	return table && slot < NET_CONNS ? &table->conn[slot] : NULL;
 }
 
+/* Has a process ended whose parent has not asked for its status yet? It still has a number. One whose first thread alone has ended goes on. */
+static bool is_zombie(uint32_t id)
+{
+	char path[32], text[512], state, *p;
+	long fd, n;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", id);
+	fd = host_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (host_failed(fd))
+		return false;
+	n = host_read((int)fd, text, sizeof(text) - 1);
+	host_close((int)fd);
+	text[n > 0 ? n : 0] = '\0';
+	p = strrchr(text, ')');
+	if (!p || p[1] != ' ')
+		return false;
+	state = p[2];
+	p += 2;
+	for (int i = STAT_STATE; p && i < STAT_THREADS; i++)
+		p = (p = strchr(p, ' ')) ? p + 1 : NULL;
+	return (state == 'Z' || state == 'X') && p && (*p == '0' || (*p == '1' && p[1] == ' '));
+}
+
 /* A thread, or the first thread of a process. */
 static bool lives(uint32_t id)
 {
-	return host_call2(SYS_tkill, (long)id, 0) != -ESRCH;
+	return host_call2(SYS_tkill, (long)id, 0) != -ESRCH && !is_zombie(id);
 }
 
 static bool take_slot(uint32_t slot, uint64_t ino, uint32_t pid)
@@ -242,9 +270,11 @@ bool net_trylock(struct net_lock *l)
 		&l->word, &seen, own_id(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+/* The kernel cannot find memory of memfd_secret by what it is, only by where it is in one process (a shared futex there is EFAULT): threads of the
+ * process that gives it back are woken, those of others look again by themselves. */
 bool net_lock(struct net_lock *l)
 {
-	const struct timespec patience = {.tv_nsec = LOCK_PATIENCE_NS};
+	struct timespec patience = {.tv_nsec = LOCK_LOOK_NS};
 	uint32_t self = own_id(), seen = 0;
 
 	if (__atomic_compare_exchange_n(&l->word, &seen, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
@@ -262,11 +292,15 @@ bool net_lock(struct net_lock *l)
 				continue;
 			seen |= LOCK_WAITED;
 		}
-		if (host_call4(SYS_futex, (long)&l->word, FUTEX_WAIT, seen, (long)&patience) == -ETIMEDOUT &&
-			!lives(seen & ~LOCK_WAITED) &&
-			__atomic_compare_exchange_n(&l->word, &seen, self | LOCK_WAITED, false,
-				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
+		if (host_call4(SYS_futex, (long)&l->word, FUTEX_WAIT_PRIVATE, seen, (long)&patience) ==
+			-ETIMEDOUT) {
+			if (!lives(seen & ~LOCK_WAITED) &&
+				__atomic_compare_exchange_n(&l->word, &seen, self | LOCK_WAITED, false,
+					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				return true;
+			if (patience.tv_nsec < LOCK_LOOK_MAX_NS)
+				patience.tv_nsec *= 2;
+		}
 		seen = __atomic_load_n(&l->word, __ATOMIC_RELAXED);
 	}
 }
@@ -274,5 +308,5 @@ bool net_lock(struct net_lock *l)
 void net_unlock(struct net_lock *l)
 {
 	if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) & LOCK_WAITED)
-		host_call3(SYS_futex, (long)&l->word, FUTEX_WAKE, 1);
+		host_call3(SYS_futex, (long)&l->word, FUTEX_WAKE_PRIVATE, 1);
 }

@@ -109,7 +109,7 @@ class Peer:
 class Pair:
     """A server and a client under the shield; the client may have to go another way (port) to the server."""
 
-    def __init__(self, base, address='127.0.0.1', port=None, way=None, before_server=(), before_client=()):
+    def __init__(self, base, address='127.0.0.1', port=None, way=None, before_server=(), before_client=(), words='serve'):
         self.base, self.address = base, address
         self.port = port or free_port()
         self.way = way or self.port
@@ -119,11 +119,11 @@ class Pair:
             f'{PREFIX}_SERVER_S_CLIENT_DNS_NAME': 'client.test', f'{PREFIX}_CLIENT_C': 'protected',
             f'{PREFIX}_CLIENT_C_DESTINATION': f'TCP:server.test:{self.way}', f'{PREFIX}_CLIENT_C_DESTINATION_IP': '*',
             f'{PREFIX}_CLIENT_C_IDENTITY': client}
-        self.before = before_server, before_client
+        self.before, self.words = (before_server, before_client), words
         self.server = self.client = None
 
     def start_server(self):
-        self.server = Peer(self.base, ['serve', self.address, str(self.port)], self.rules, self.before[0])
+        self.server = Peer(self.base, [self.words, self.address, str(self.port)], self.rules, self.before[0])
         if not self.server.find(lambda r: r == 'listening'):
             raise OSError('the server does not listen: ' + self.server.said()[-300:])
 
@@ -180,6 +180,20 @@ def test_killed(checks, base):
                 pair.start_client()
         pair.dial(40, 300000, 300000)
         checks.check('whole_after_all_kills', whole(pair.client.of(40)) and whole(pair.server.of(40)), (pair.client.results[-1:], pair.server.said()[-300:]))
+
+
+def test_sharer_killed(checks, base):
+    """Of two processes that have a connection one is killed while it writes; the other goes on with it, or both sides are told that it is over."""
+    ends = []
+    with Pair(base, words='share') as pair:
+        for number in range(1000, 1008):
+            pair.dial(number, 0, 200000)
+            c, s = pair.client.of(number), pair.server.of(number)
+            went_on = c and s and c['read'] == 'end' and c['got'] == 200000 and s['write'] == 'ok'
+            over = c and s and c['read'] in GONE and s['write'] in GONE + ('ok',)
+            ends.append(bool(went_on))
+            checks.check(f'sharer_killed_{number - 1000}', (went_on or over) and not c['wrong'] and c['first'] > 0, (c, s, pair.server.said()[-200:]))
+    print(f'# {sum(ends)} of {len(ends)} connections went on', flush=True)
 
 
 # --- a relay that changes the stream -----------------------------------------------------------------------------------------------------
@@ -535,5 +549,5 @@ if __name__ == '__main__':
     if not os.access(RUNTIME, os.X_OK):
         sys.exit(f'not ok runtime: {RUNTIME} is not built\n0 passed, 1 failed')
     print(f'# seed {SEED}', flush=True)
-    tests = [test_killed, test_relay, test_link]
+    tests = [test_killed, test_sharer_killed, test_relay, test_link]
     main(*[t for t in tests if len(sys.argv) == 1 or t.__name__ in sys.argv[1:]])

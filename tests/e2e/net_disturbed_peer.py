@@ -1,16 +1,19 @@
 """Both ends of the streams of net_disturbed.py, run under the runtime: bytes that can be checked at every offset, and one line of JSON for each end.
 
 net_disturbed_peer.py serve ADDRESS PORT     prints "listening", then a line for each connection
+net_disturbed_peer.py share ADDRESS PORT     as serve, but two processes write one after the other, and the first is killed in the middle
 net_disturbed_peer.py dial                   lines "ID SOURCE ADDRESS PORT UP DOWN PATIENCE" from its input; a line for each connection, in any order
 
-A client says in 24 bytes which bytes it sends and wants. Connections with an odd ID do not block and wait with poll; those with an even one block.
+IDs from 1000 on are of connections to "share". A client says in 24 bytes which bytes it sends and wants. Connections with an odd ID do not block and wait with poll; those with an even one block.
 """
 
 import errno
 import functools
 import hashlib
 import json
+import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -91,7 +94,7 @@ class End:
 
     def run(self):
         began = time.monotonic()
-        if self.number % 2:
+        if self.number % 2 and self.number < 1000:
             self.s.setblocking(False)
         writer = threading.Thread(target=self.write, daemon=True)
         writer.start()
@@ -105,6 +108,41 @@ class End:
         self.s.close()
         self.r['seconds'] = round(time.monotonic() - began, 2)
         say(self.r)
+
+
+class SharedEnd(End):
+    """The reader of what two processes wrote: any beginning of the first's stream, then the second's."""
+
+    def read(self):
+        first, second, ended = 0, 0, False
+        try:
+            while not ended:
+                part = self.s.recv(60000)
+                ended = not part
+                if part and not second:
+                    right = pattern(self.number, 'first', first, len(part))
+                    same = len(os.path.commonprefix([part, right]))
+                    first += same
+                    part = part[same:]
+                if part and not second and not self.begins(part, first):
+                    self.r['wrong'] = True
+                elif part and not second:
+                    second = self.begins(part, first) - 1
+                if part and part != pattern(self.number, 'second', second, len(part)):
+                    self.r['wrong'] = True
+                second += len(part)
+            self.r['read'] = 'end'
+        except OSError as e:
+            self.r['read'] = name_of(e)
+        self.r['first'], self.r['got'] = first, second
+
+    def begins(self, part, first):
+        """One more than how many bytes of the second's stream looked like the first's; 0: it does not begin here."""
+        for k in range(min(9, first + 1)):
+            before = pattern(self.number, 'first', first - k, k)
+            if pattern(self.number, 'second', 0, k + len(part)) == before + part:
+                return k + 1
+        return 0
 
 
 def say(r):
@@ -139,15 +177,53 @@ def serve_one(s):
     End(s, number, 'server', up, down).run()
 
 
-def serve(address, port):
+def listen(address, port):
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
     listener.listen(64)
     print('listening', flush=True)
+    return listener
+
+
+def serve(address, port):
+    listener = listen(address, port)
     while True:
         s, _ = listener.accept()
         threading.Thread(target=serve_one, args=(s,), daemon=True).start()
+
+
+def share_one(s, listener):
+    number, _, down = HEAD.unpack(s.recv(HEAD.size, socket.MSG_WAITALL))
+    child = os.fork()
+    if child == 0:
+        listener.close()
+        at = 0
+        while True:
+            s.sendall(pattern(number, 'first', at, 50000))
+            at += 50000
+    time.sleep(0.05 + number * 37 % 300 / 1000)
+    os.kill(child, signal.SIGKILL)
+    if number % 2 == 0: # one that is dead keeps its number until it is waited for
+        os.waitpid(child, 0)
+    began, r = time.monotonic(), {'id': number, 'side': 'server', 'wrong': False, 'read': ''}
+    try:
+        for at in range(0, down, 10000):
+            s.sendall(pattern(number, 'second', at, 10000))
+        s.shutdown(socket.SHUT_WR)
+        r['write'] = 'ok'
+    except OSError as e:
+        r['write'] = name_of(e)
+    s.close()
+    if number % 2:
+        os.waitpid(child, 0)
+    say({**r, 'seconds': round(time.monotonic() - began, 2)})
+
+
+def share(address, port):
+    listener = listen(address, port)
+    while True:
+        share_one(listener.accept()[0], listener)
 
 
 def dial_one(number, source, address, port, up, down, ms):
@@ -162,7 +238,7 @@ def dial_one(number, source, address, port, up, down, ms):
         say({'id': number, 'side': 'client', 'got': 0, 'wrong': False, 'read': name_of(e), 'connect': True})
         s.close()
         return
-    End(s, number, 'client', up, down).run()
+    (SharedEnd if number >= 1000 else End)(s, number, 'client', up, down).run()
 
 
 def dial():
@@ -172,7 +248,7 @@ def dial():
 
 
 if __name__ == '__main__':
-    if sys.argv[1] == 'serve':
-        serve(sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1] in ('serve', 'share'):
+        (serve if sys.argv[1] == 'serve' else share)(sys.argv[2], int(sys.argv[3]))
     else:
         dial()
