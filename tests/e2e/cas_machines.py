@@ -157,6 +157,16 @@ def alone(t, base):
     try:
         cas.start()
         t.equal('snp: a session', cas.call('POST', SESSIONS, DOCUMENT.format('kept'), owner).status, 201)
+        program = os.path.join(BIN, 'scone-cas')
+        code = scone('measure', '--runtime', program, program).strip()
+        wanted = ['cas', 'attest', '%s:%d' % cas.address, '--tee', 'sev-snp', '--root', os.path.join(machine.dir, 'root.pem'), '--collateral',
+                  os.path.join(machine.dir, 'collateral'), '--measurement', code]
+        proven = scone(*wanted, '--launch', machine.launch())
+        t.check('snp: CAS proves that it runs there', 'proven   sev-snp' in proven and code in proven, proven)
+        for name, more, said in (('snp: on a machine that was started as another one', ['--launch', 'ab' * 48], 'at its start is '),
+                                 ('snp: how it was started must be said', [], 'wanted launch')):
+            p = subprocess.run([os.path.join(BIN, 'scone'), *wanted, *more], capture_output=True, text=True, timeout=60)
+            t.check(name, p.returncode == 8 and said in p.stderr, (p.returncode, p.stderr))
         t.check('snp: the master key is sealed', open(os.path.join(cas.dir, 'master.sealed'), 'rb').read(8) == b'SCSNPS01')
         cas.stop()
         cas.start()
