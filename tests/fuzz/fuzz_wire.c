@@ -101,6 +101,8 @@ static void run_las_answer(const uint8_t *p, size_t n)
 static const struct fuzz_seed attest_requests[] = {
 	FUZZ_SEED("{\"config_id\":\"db/mariadb@123456\",\"nonce\":\"" HEX64
 		  "\",\"evidence\":\"U0NPTkVTSU0=\"}"),
+	FUZZ_SEED("{\"config_id\":\"a/b\",\"nonce\":\"" HEX64 "\",\"evidence\":\"\",\"access_proof\":\"" HEX64
+		  "\"}"),
 };
 
 static void run_attest_request(const uint8_t *p, size_t n)
@@ -115,7 +117,8 @@ static void run_attest_request(const uint8_t *p, size_t n)
 	fuzz_check(attest_request_decode(b.data, b.len, &again, NULL) == 0);
 	fuzz_check(strcmp(r.config_id, again.config_id) == 0 &&
 		   memcmp(r.nonce, again.nonce, sizeof(r.nonce)) == 0 &&
-		   r.evidence.len == again.evidence.len);
+		   r.evidence.len == again.evidence.len && r.has_access_proof == again.has_access_proof &&
+		   !memcmp(r.access_proof, again.access_proof, sizeof(r.access_proof)));
 	attest_request_free(&r);
 	attest_request_free(&again);
 	buf_free(&b);
