@@ -84,6 +84,10 @@ tamper: all
 volume-programs: all
 	@tests/programs/volume.sh
 
+# Pairs of programs under the network shield in two network namespaces, everything captured: make net-programs PAIRS='redis java'
+net-programs: all
+	@tests/programs/net_programs.py $(PAIRS)
+
 # kill -9 at random moments, KILL_ROUNDS (200) under SQLite and as many under MariaDB; make check does some.
 volume-kills: all
 	@KILL_ROUNDS=$(or $(KILL_ROUNDS),200) tests/crash/volume_kills.py
@@ -105,4 +109,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs volume-kills volume-fsx docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs net-programs volume-kills volume-fsx docs format install clean

@@ -43,6 +43,11 @@ packages=$(sed 's/^[[:space:]]*//' <<'LIST'
 	swtpm: tests: a whole TPM 2.0 in a process
 	swtpm-tools: tests: certificates of a TPM's maker
 	tshark: tests: what goes over the network
+	iproute2: tests: network namespaces
+	util-linux: tests: programs in them
+	memcached: tests: a pair under the network shield
+	python3-requests: tests: a pair under the network shield
+	postgresql-15: tests: a pair under the network shield
 	gnupg: tests: the other hand on OpenPGP keys
 	openssl: tests: certificates by another hand
 	sqlite3: tests: looks into the store of CAS

@@ -1,6 +1,7 @@
 """Servers and clients of one language each, and PySpark."""
 
 import os
+import re
 import subprocess
 
 from lab import ADDRESS, CLIENT, SERVER, Failed
@@ -44,17 +45,18 @@ def pyspark(run, secret):
         raise Failed(f"no PySpark: {made.stderr[-300:]}")
     python = made.stdout.split()[-1]
     home = subprocess.run([python, "-c", "import pyspark; print(pyspark.__path__[0])"], capture_output=True, text=True, check=True).stdout.strip()
-    env = {"SPARK_HOME": home, "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python, "SPARK_LOCAL_DIRS": f"{run.where}/local",
+    scala = re.search(r"spark-core_([0-9.]+)-", " ".join(os.listdir(f"{home}/jars")))[1]
+    env = {"SPARK_HOME": home, "SPARK_SCALA_VERSION": scala, "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python, "SPARK_LOCAL_DIRS": f"{run.where}/local",
            "SPARK_WORKER_DIR": f"{run.where}/work", "SPARK_NO_DAEMONIZE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{home}/jars/*", "--add-opens=java.base/java.lang=ALL-UNNAMED",
             "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED", "--add-opens=java.base/java.util=ALL-UNNAMED"]
     there, here = ({**env, "SPARK_LOCAL_IP": ADDRESS[side]} for side in (SERVER, CLIENT))
     master = run.start(SERVER, "master", [*java, "org.apache.spark.deploy.master.Master", "--host", AT, "--port", 7077, "--webui-port", 7078], port=7077,
-                       env=there, seconds=120)
+                       env=there, seconds=300)
     worker = run.start(SERVER, "worker", [*java, "org.apache.spark.deploy.worker.Worker", "--host", AT, "--port", 7079, "--webui-port", 7080, "--cores", 2,
-                                          "--memory", "600M", f"spark://{AT}:7077"], port=7079, env=there, seconds=120)
-    run.until(lambda: "Successfully registered with master" in run.text(worker.log), "the worker registers", 120)
-    result = {"job": run.run(CLIENT, [python, f"{HERE}/spark_job.py", f"spark://{AT}:7077", ADDRESS[CLIENT], secret], env=here, seconds=400)}
+                                          "--memory", "600M", f"spark://{AT}:7077"], port=7079, env=there, seconds=300)
+    run.until(lambda: "Successfully registered with master" in run.text(worker.log), "the worker registers", 300)
+    result = {"job": run.run(CLIENT, [python, f"{HERE}/spark_job.py", f"spark://{AT}:7077", ADDRESS[CLIENT], secret], env=here, seconds=900)}
     run.end(worker)
     run.end(master)
     return result

@@ -14,7 +14,7 @@ AT = ADDRESS[SERVER]
 PYTHON = "/usr/bin/python3"
 
 
-@pair("redis-server", "redis-cli", "redis-benchmark", ports=[6379, 6380], marks=["LRANGE", "key:__rand_int__"], short=True)
+@pair("redis-server", "redis-cli", "redis-benchmark", ports=[6379, 6380], marks=["LRANGE", "key:__rand_int__"])
 def redis(run, secret):
     """redis-server, a replica, redis-cli (pipe, publish, subscribe), redis-benchmark"""
     common = ["--save", "", "--daemonize", "no", "--enable-debug-command", "yes", "--protected-mode", "no", "--dir", run.where]
@@ -185,7 +185,7 @@ def memcached(run, secret):
     return {"client": run.run(CLIENT, [PYTHON, f"{HERE}/memcached_client.py", AT, 11211, secret]), "end": run.end(server)}
 
 
-@pair(PYTHON, ports=[7000], marks=["line of"], short=True)
+@pair(PYTHON, ports=[7000], marks=["line of"])
 def asyncio(run, secret):
     """Python asyncio: streams with half close, a protocol, sock_sendfile, fifty at a time"""
     server = run.start(SERVER, "server", [PYTHON, f"{HERE}/asyncio_pair.py", "serve", AT, 7000], port=7000)
