@@ -211,7 +211,8 @@ static void take_renewed(void)
 		if (net_rules_parse(env, &next, &err))
 			net_log(own, "renewed certificates are not taken up: %s", err.text);
 		else if (!same_places(&rules, &next))
-			net_log(own, "renewed certificates are not taken up: seen other rules than at the start, wanted "
+			net_log(own, "renewed certificates are not taken up: seen other rules than at the "
+				     "start, wanted "
 				     "the same: start the program again");
 		else
 			exchange(&next);
