@@ -88,6 +88,10 @@ volume-programs: all
 net-programs: all
 	@tests/programs/net_programs.py $(PAIRS)
 
+# CPython's tests of sockets with their connections under the network shield: make net-suites SUITES='test_socket'
+net-suites: all
+	@tests/programs/net_suites.sh $(SUITES)
+
 # kill -9 at random moments, KILL_ROUNDS (200) under SQLite and as many under MariaDB; make check does some.
 volume-kills: all
 	@KILL_ROUNDS=$(or $(KILL_ROUNDS),200) tests/crash/volume_kills.py
@@ -109,4 +113,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs net-programs volume-kills volume-fsx docs format install clean
+.PHONY: all deps demo demo-pyspark check conformance bench bench-runtime bench-pyspark bench-evidence bench-cas bench-fs bench-net evidence stress cluster fuzz volume-programs net-programs net-suites volume-kills volume-fsx docs format install clean
