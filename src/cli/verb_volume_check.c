@@ -84,7 +84,11 @@ int verb_volume_verify(const struct args *a)
 	if (rc == 0 || rc == -EBADMSG) {
 		code = print_verdict(&v, &s, cursor.blocks_done);
 	} else {
-		volume_session_error(&s, rc, &err, "verification of %s", a->operands[0]);
+		if (stop_signal())
+			error_set(&err, ERR_CONFLICT, "verification of %s: stopped by signal %d",
+				a->operands[0], stop_signal());
+		else
+			volume_session_error(&s, rc, &err, "verification of %s", a->operands[0]);
 		code = volume_stopped(volume_fail(a, &err));
 	}
 	volume_session_drop(&s);

@@ -434,6 +434,32 @@ static int compare_copy(const struct args *a, const struct volume_version *wante
 	return error_set(err, ERR_CRYPTO, "the copy has version %s, wanted %s", seen_text, wanted_text);
 }
 
+/* Beside its place, where it goes when it is whole: whatever stops the copy, nothing half stands under its name. */
+static int copy_beside(struct volume_file *from, const char *place, struct error *err)
+{
+	char path[VOLUME_FILE_PATH_MAX], text[VOLUME_FILE_PATH_MAX + 128];
+	struct volume_file part = {.fd = -1};
+	int fd, rc;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s.part", place) >= sizeof(path))
+		return error_set(err, ERR_INPUT, "%s: the path is too long", place);
+	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	close(fd);
+	if (volume_file_open(&part, path, VOLUME_FILE_CREATE | VOLUME_FILE_REPLACE)) {
+		volume_file_failure_text(&part, text, sizeof(text));
+		return error_set(err, ERR_IO, "%s", text);
+	}
+	rc = copy_file(from, &part, err);
+	if (rc == 0 && rename(path, place))
+		rc = error_set_errno(err, errno, "%s", place);
+	if (rc)
+		(void)unlink(path);
+	volume_file_close(&part);
+	return rc;
+}
+
 static int backup(
 	const struct args *a, struct volume_version *ret_version, uint64_t *ret_bytes, struct error *err)
 {
@@ -452,8 +478,7 @@ static int backup(
 		volume_file_failure_text(&to, text, sizeof(text));
 		rc = error_set(err, ERR_IO, "%s", text);
 	} else {
-		rc = copy_file(&s.file, &to, err);
-		/* Half a copy is none. */
+		rc = to.device ? copy_file(&s.file, &to, err) : copy_beside(&s.file, to.path, err);
 		if (rc && !to.device)
 			(void)unlink(to.path);
 		volume_file_close(&to);

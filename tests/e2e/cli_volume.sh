@@ -323,3 +323,75 @@ expect restored 0 '^verified' -- "${volume[@]}" check tree tree.sealed --signer 
 expect not_in_tree 5 'not in the sealed tree' -- "${volume[@]}" check tree tree.sealed no-such --signer "$me"
 mkfifo tree/pipe
 expect seal_a_fifo 4 'cannot be sealed' -- "${volume[@]}" seal tree
+rm tree/pipe
+
+# --- stopped where there is nothing to go on with: nothing half is left -------------------------------------------------------------
+
+cat large/[1-4] large/[1-4] >huge
+"${volume[@]}" create sv "${key[@]}" --size 2G >/dev/null
+expect "a large file to stop at" 0 '' -- "${volume[@]}" put sv huge /huge "${key[@]}"
+# stopped NAME LEFT COMMAND…: SIGTERM ends the command with 143 and a word, and the path LEFT is not there then
+stopped() {
+	local name=$1 left=$2 status i
+	shift 2
+	for i in {1..30}; do
+		"$@" >"$out" 2>"$err" &
+		local p=$!
+		sleep "0.0$((i % 9 + 1))"
+		kill -TERM $p 2>/dev/null
+		wait $p
+		status=$?
+		((status != 0)) && ((i > 2)) && grep -q 'stopped by signal 15' "$err" && break
+		[[ $left == - ]] || rm -rf "$left"
+	done
+	if ((status != 143)) || ! grep -q 'stopped by signal 15' "$err"; then
+		not_ok "$name" "status $status: $(tail -c 200 "$err")"
+	elif [[ $left != - && -e $left ]]; then
+		not_ok "$name" "$left is there: $(ls -la "$left")"
+	else
+		ok "$name"
+	fi
+}
+stopped "verify is stopped" - "${volume[@]}" verify sv "${key[@]}"
+stopped "backup is stopped, and leaves no copy" bv/volume.scone "${volume[@]}" backup sv bv "${key[@]}"
+holds "nor a part of one" test -z "$(ls -A bv 2>/dev/null)"
+stopped "seal is stopped, and leaves no manifest" large.sealed "${volume[@]}" seal large
+"${volume[@]}" seal large >/dev/null
+stopped "check is stopped" - "${volume[@]}" check large large.sealed --signer "$me"
+stopped "get is stopped" - bash -c 'exec "$0" volume get sv /huge --volume-key-file key >/dev/null' "$bin/scone"
+stopped "put is stopped" - "${volume[@]}" put sv huge /new "${key[@]}" --force
+holds "and has put nothing" test "$("${volume[@]}" ls sv "${key[@]}" | grep -v -x new)" = huge
+expect "the volume is good after all these stops" 0 '^verified' -- "${volume[@]}" verify sv "${key[@]}"
+
+# A copy that was killed does not stand under its name, and does not keep the next from it.
+for delay in 0.02 0.06 0.1; do
+	"${volume[@]}" backup sv kv "${key[@]}" >"$out" 2>"$err" &
+	p=$!
+	sleep "$delay"
+	kill -KILL $p 2>/dev/null
+	wait $p 2>/dev/null
+	[[ -s kv/volume.scone ]] && ! "${volume[@]}" verify kv "${key[@]}" >/dev/null 2>&1 && not_ok "a killed backup" "half a copy stands under its name"
+	[[ -s kv/volume.scone ]] && rm -rf kv
+done
+expect "backup after kills" 0 '^version' -- "${volume[@]}" backup sv kv "${key[@]}"
+holds "it is the same volume" cmp sv/volume.scone kv/volume.scone
+holds "and nothing beside it" test "$(ls -A kv)" = volume.scone
+
+# On a terminal long work shows how far it is.
+holds "a bar on a terminal" python3 - "$bin/scone" <<'END'
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], ["scone", "volume", "verify", "sv", "--volume-key-file", "key"])
+seen = b""
+while True:
+    try:
+        b = os.read(fd, 65536)
+    except OSError:
+        break
+    if not b:
+        break
+    seen += b
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(not (status == 0 and b"verified" in seen and (b"verify [" in seen and b" of " in seen or len(seen) < 200)))
+END

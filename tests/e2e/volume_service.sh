@@ -108,7 +108,7 @@ cp "$base/data/volume.scone" "$base/yesterday"
 prints "it changes" data "$secret new" "echo $secret new > $base/data/file; sync; cat $base/data/file"
 cp "$base/data/volume.scone" "$base/today"
 cp "$base/yesterday" "$base/data/volume.scone"
-refused "an older copy is refused with both generations" data 'generation [0-9]+.*generation [0-9]+|[0-9]+.*(CAS has|remembers).*[0-9]+'
+refused "an older copy is refused with both generations" data 'it is at generation [0-9]+, CAS has generation [0-9]+: an older copy was put in its place'
 # A start that is refused gives its leases back: this one has two volumes, and wants one of them where there is none.
 refused "a start that does not find its volume is refused" elsewhere 'there is none at the host, CAS has generation [0-9]+'
 cp "$base/today" "$base/data/volume.scone"
@@ -124,6 +124,7 @@ prints "the newest is good" data "$secret new" "cat $base/data/file"
 start first "$bin/scone" run --config-id vol/data "${code[@]}" -- /bin/bash -c "echo held > $base/data/held; sync; echo up > $base/up; sleep 50"
 wait_for first test -s "$base/up"
 refused "a second application is refused while the first has it" data 'in use|another process'
+refused "and elsewhere, with another directory, by CAS" elsewhere 'in use by another application instance, key [1-9A-Za-z]+, lease [0-9]+'
 kill -KILL "${pid[first]}"
 join first
 holds "the first is killed" test $? = 137
@@ -141,6 +142,14 @@ holds "with CAS the write is acknowledged" grep -qx first "$base/lone.log"
 holds "without it is not" grep -qx refused "$base/lone.log"
 start_cas cas "$address" || not_ok restart "scone-cas does not start again"
 prints "the volume is good when CAS is back" strict "ok" "read a < $base/strict/f; case \$a in two|three) echo ok;; *) echo \$a;; esac"
+
+cp "$base/strict/volume.scone" "$base/strict-old"
+prints "it changes under strict" strict "four" "echo four > $base/strict/f; sync; cat $base/strict/f"
+cp "$base/strict/volume.scone" "$base/strict-new"
+cp "$base/strict-old" "$base/strict/volume.scone"
+refused "an older copy is refused under strict, with both generations" strict 'it is at generation [0-9]+, CAS has generation [0-9]+: an older copy was put in its place'
+cp "$base/strict-new" "$base/strict/volume.scone"
+prints "the newest is good under strict" strict "four" "cat $base/strict/f"
 
 # no_rollback_protection: an older copy is used.
 prints "without protection" free "a" "echo a > $base/free/f; sync; cat $base/free/f"
