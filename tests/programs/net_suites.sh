@@ -1,6 +1,6 @@
 #!/bin/bash
 # CPython's own tests of sockets with all their TCP and Unix stream connections that rules can name under the network shield: the verdict of each test
-# natively and shielded. `make net-suites`; net_suites.sh GROUP…: these groups of the suites (default test_socket test_asyncio test_selectors test_httplib).
+# natively and shielded. `make net-suites`; net_suites.sh GROUP…: these groups of the suites (default test_socket test_asyncio.* test_selectors test_httplib).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$(cd "${SCONE_BIN:-$here/../../build/bin}" && pwd)
@@ -17,5 +17,5 @@ with open(sys.argv[2] + "/rules", "w", encoding="ascii") as f:
 END
 chmod 755 "$base"
 chmod 644 "$base/rules"
-[[ $# -gt 0 ]] || set -- test_socket test_asyncio test_selectors test_httplib
+[[ $# -gt 0 ]] || set -- test_socket 'test_asyncio.*' test_selectors test_httplib
 SCONE_RUN="$bin/scone run --network-rules $base/rules --" "$here/../suites/run.py" ${REPEATS:+-r "$REPEATS"} -o "${OUT:-$here/../../build/net-suites}" "${@/#/cpython:}"
