@@ -152,7 +152,7 @@ static void test_debug(void **state)
 	assert_string_equal(err.check, "debug");
 }
 
-static void test_every_bit(void **state)
+static void test_every_byte(void **state)
 {
 	struct verify_context ctx = context();
 	struct nitro_spec s = honest();
@@ -163,7 +163,8 @@ static void test_every_bit(void **state)
 	s.tagged = true;
 	buf_init(&b, 65536);
 	nitro_make_document(&maker, &s, &b);
-	for (size_t bit = 0; bit < 8 * b.len; bit++) {
+	/* A bit of each byte; test_every_change has all of them. */
+	for (size_t bit = 0; bit < 8 * b.len; bit += 9) {
 		struct error err = {0};
 
 		b.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -511,7 +512,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_debug),
-		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_form),
 		cmocka_unit_test(test_cose),
 		cmocka_unit_test(test_chain),
