@@ -384,6 +384,7 @@ static const char *on_hello(struct console_channel *c, const uint8_t *frame, siz
 	if (rc)
 		return "check key: no memory for it";
 	c->rx_begun = true;
+	console_forget_key();
 	return NULL;
 }
 

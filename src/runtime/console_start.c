@@ -341,6 +341,7 @@ static int set_up(struct start *s, const char *context, struct error *err)
 	if (random_bytes(s->table->run, sizeof(s->table->run), err) || judge_all(s, err) ||
 		say_all_hellos(s, err) || (r->attach && await_attach(s, err)))
 		return -1;
+	console_forget_key();
 	if (fd_load(s->p, STDERR_FILENO).kind == FD_CONSOLE)
 		s->table->log = fd_load(s->p, STDERR_FILENO).file;
 	return 0;

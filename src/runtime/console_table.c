@@ -5,6 +5,7 @@
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include "core/secret.h"
 #include "host/arena.h"
 #include "host/host.h"
 
@@ -106,6 +107,14 @@ long console_find(uint64_t dev, uint64_t ino)
 		if (table->channel[i].used && table->channel[i].ino == ino && table->channel[i].dev == dev)
 			return (long)i;
 	return -ENOENT;
+}
+
+void console_forget_key(void)
+{
+	for (uint32_t i = 0; i < CONSOLE_PROTECTED_MAX; i++)
+		if (table->channel[i].used && table->channel[i].in && !table->channel[i].rx_begun)
+			return;
+	secret_wipe(table->key, sizeof(table->key));
 }
 
 /* --- who holds what --- */

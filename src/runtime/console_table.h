@@ -77,6 +77,9 @@ struct console_channel *console_channel(uint32_t number); /* NULL: no such */
 /* The channel of what the kernel has there; -ENOENT. */
 long console_find(uint64_t dev, uint64_t ino);
 
+/* Wipe the key if no input needs it any more. */
+void console_forget_key(void);
+
 /* Process pid holds these channels, and no others. */
 void console_hold_all(uint32_t pid, uint32_t channels);
 void console_hold(uint32_t pid, uint32_t number);
