@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """kill -9 under databases on an encrypted volume, at random moments, with integrity checks after each round.
 
-  volume_kills.py [sqlite] [mariadb]      KILL_ROUNDS of each (5), SEED to repeat the choices (not the moments)
+  volume_kills.py [sqlite] [mariadb]      KILL_ROUNDS of each (5), SEED to repeat the choices (not the moments),
+                                          KILL_WAYS for some of the ways below, KEEP=DIR to copy what fails there
 
 Each round an application works on the volume: two processes on one SQLite database in WAL mode, or MariaDB (InnoDB) with two clients and a
 second process that appends to a file. Then one of these:
@@ -31,7 +32,7 @@ BIN = os.path.realpath(os.environ.get('SCONE_BIN', os.path.join(HERE, '../../bui
 ROUNDS = int(os.environ.get('KILL_ROUNDS') or 5)
 SEED = int(os.environ.get('SEED') or time.time())
 PATIENCE = 120  # seconds in which an application has to come up, or to go on: machines may be busy
-WAYS = ['tree', 'all', 'one', 'keeper', 'start']
+WAYS = os.environ.get('KILL_WAYS', 'tree all one keeper start').split()
 
 passed = failed = 0
 
@@ -100,8 +101,13 @@ class Volume:
 
     def verify(self):
         self.released()
-        done = subprocess.run([os.path.join(BIN, 'scone'), 'volume', 'verify', '--volume-key-file', self.key, self.host],
-                              capture_output=True, text=True, env=self.env, timeout=PATIENCE, check=False)
+        # What was killed may take a moment to die.
+        for _ in range(50):
+            done = subprocess.run([os.path.join(BIN, 'scone'), 'volume', 'verify', '--volume-key-file', self.key, self.host],
+                                  capture_output=True, text=True, env=self.env, timeout=PATIENCE, check=False)
+            if 'another process' not in done.stderr:
+                break
+            time.sleep(0.2)
         if done.returncode:
             raise Wrong(f'scone volume verify: {done.stderr.strip()[-300:]}')
 
@@ -172,10 +178,14 @@ class Database:
         self.told = {}
         self.checks = self.restarts = 0
         self.ways = dict.fromkeys(WAYS, 0)
+        self.last = []
         self.slowest = 0.0
 
     def start(self):
         """Started, and found to be good: an application that works."""
+        if os.environ.get('KEEP'):
+            self.volume.released()
+            subprocess.run(['cp', '-rT', '--sparse=always', self.volume.host, self.volume.host + '.before'], check=False)
         begun = time.monotonic()
         app = self.launch()
         try:
@@ -219,6 +229,7 @@ class Database:
     def round(self):
         way = self.noise.choice(WAYS)
         self.ways[way] += 1
+        self.last = (self.last + [way])[-4:]
         if way == 'start':
             app = self.launch()
             time.sleep(self.noise.random() * 1.0)
@@ -425,10 +436,10 @@ esac; done'''
         self.read_errors = self.lines = 0
         self.query = ['mariadb', '--no-defaults', '-S', self.socket, '-uroot', '-N', '-B']
         self.clients = []
-        self.server = [shutil.which('mariadbd'), '--no-defaults', '--user=root', '--datadir=' + self.data, '--socket=' + self.socket,
+        self.server = [shutil.which('mariadbd'), '--no-defaults', '--user=root', '--tmpdir=' + self.run, '--datadir=' + self.data, '--socket=' + self.socket,
                        '--pid-file=' + os.path.join(self.run, 'pid'), '--skip-networking', '--innodb-buffer-pool-size=8M',
                        '--innodb-log-file-size=4M', '--aria-pagecache-buffer-size=4M', '--key-buffer-size=1M']
-        done = subprocess.run(volume.command('mariadb-install-db', '--no-defaults', '--user=root', '--datadir=' + self.data,
+        done = subprocess.run(volume.command('mariadb-install-db', '--no-defaults', '--user=root', '--tmpdir=' + self.run, '--datadir=' + self.data,
                                              '--auth-root-authentication-method=normal', '--skip-test-db'),
                               capture_output=True, text=True, env=volume.env, timeout=PATIENCE * 2, check=False)
         if done.returncode:
@@ -472,7 +483,7 @@ esac; done'''
             lines = f.readlines()
             self.read_errors = f.tell()
         for line in lines:
-            if any(word in line.lower() for word in ('corrupt', 'checksum', 'assertion', 'got signal', 'is damaged', 'cannot read', 'operating system error')):
+            if any(word in line.lower() for word in ('corrupt', 'in the future', 'checksum', 'assertion', 'got signal', 'is damaged', 'cannot read', 'operating system error')):
                 raise Wrong(f'the error log says: {line.strip()[:300]}')
 
     def look(self, app):
@@ -580,7 +591,7 @@ def run(kind, base):
             c.end()
         volume.verify()
     except (Wrong, subprocess.TimeoutExpired, OSError) as e:
-        wrong = f'round {done + 1}, seed {SEED}: {type(e).__name__}: {e}'
+        wrong = f'round {done + 1}, seed {SEED}, last ways {db.last if db else []}: {type(e).__name__}: {e}'
         keep = os.environ.get('KEEP')
         if keep:
             shutil.copytree(place, os.path.join(keep, f'{kind.name}.{os.getpid()}'), symlinks=True, ignore=lambda d, names: {'s'} & set(names))

@@ -95,6 +95,10 @@ for s in data elsewhere strict free once inject app other; do
   - {name: $s, image_name: $s, command: [bash, "@@1", "@@2"], attestation: [{mrenclave: ["$measurement"]}]}
 YAML
 done
+# Started in a directory of the volume, which the host does not have.
+cat >>"$base/session.yml" <<YAML
+  - {name: below, image_name: data, pwd: $base/data/in/side, command: [bash, "@@1", "@@2"], attestation: [{mrenclave: ["$measurement"]}]}
+YAML
 holds "the session is taken" scone session create "$base/session.yml"
 
 prints "a volume is made at its first use, and the program writes" data "0 done" "set -- $base/data/*; [ -e \$1 ] && echo \$# done || echo 0 done; echo $secret > $base/data/file; sync"
@@ -119,6 +123,10 @@ refused "so is none at all" data 'volume .*data'
 holds "and nothing is left in its place" test ! -e "$base/data/volume.scone"
 cp "$base/today" "$base/data/volume.scone"
 prints "the newest is good" data "$secret new" "cat $base/data/file"
+
+refused "a working directory that the volume does not have" below "working directory $base/data/in/side"
+prints "which is made there" data "" "mkdir -p $base/data/in/side; echo note > $base/data/in/side/note"
+prints "and entered" below "$base/data/in/side note" "read -r x < note; echo \$PWD \$x"
 
 # Two at a time, and one that is killed.
 start first "$bin/scone" run --config-id vol/data "${code[@]}" -- /bin/bash -c "echo held > $base/data/held; sync; echo up > $base/up; sleep 50"

@@ -213,6 +213,39 @@ static void test_verified_unwritten(void **state)
 	teardown(&t);
 }
 
+/* What was written so is durable with the next fsync of another file: a little of it, and much. */
+static void test_direct(void **state)
+{
+	static uint8_t p[100 * 4096], seen[sizeof(p)];
+	uint64_t other = 0, plain = 0;
+	struct run t;
+
+	setup(&t, 1);
+	fs_open(&t.d, &t.m, VOLUME_CACHE_MIN);
+	assert_int_equal(fs_make(&t.m, VOLUME_ROOT, "other", S_IFREG | 0600, &other), 0);
+	assert_int_equal(fs_make(&t.m, VOLUME_ROOT, "plain", S_IFREG | 0600, &plain), 0);
+	assert_int_equal(volume_commit(t.m.v), 0);
+	for (size_t n = 4096; n <= sizeof(p); n *= 5) {
+		uint8_t b = (uint8_t)n;
+
+		memset(p, (int)(n >> 12), n);
+		assert_int_equal(volume_write(t.m.v, t.ino, 4096, p, n, VOLUME_DIRECT, NULL), n);
+		assert_int_equal(volume_write(t.m.v, plain, 0, p, n, 0, NULL), n);
+		assert_int_equal(volume_write(t.m.v, other, 0, &b, 1, 0, NULL), 1);
+		assert_int_equal(volume_fsync(t.m.v, other, true), 0);
+		fs_crash(&t.m);
+		fs_open(&t.d, &t.m, VOLUME_CACHE_MIN);
+		assert_int_equal(volume_read(t.m.v, t.ino, 4096, seen, n), n);
+		assert_memory_equal(seen, p, n);
+		assert_int_equal(
+			volume_read(t.m.v, plain, 0, seen, 1), 1); /* its size is, as all attributes */
+		assert_int_equal(seen[0], 0);
+	}
+	fs_verify(&t.d, &t.m);
+	fs_close(&t.m);
+	teardown(&t);
+}
+
 /* A log that is full becomes a commit; nothing is lost on the way. */
 static void test_full(void **state)
 {
@@ -247,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_old_records),
 		cmocka_unit_test(test_superblocks),
 		cmocka_unit_test(test_verified_unwritten),
+		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

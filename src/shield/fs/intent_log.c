@@ -185,7 +185,9 @@ int log_append(struct volume *v)
 	state_lock(v, VOLUME_EXCLUSIVE);
 	r = gather(v, &buf, &blocks);
 	if (r != 0 || !buf) {
-		/* a commit covers them all */
+		/* a commit covers them all; and if this process does not come to it, that of whoever waits for one of them */
+		if (r != 0)
+			tx_set_bool(s, &s->must_commit, true);
 		forget_wanted(s, false);
 		tx_commit(s);
 		state_unlock(v, VOLUME_EXCLUSIVE);

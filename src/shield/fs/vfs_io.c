@@ -210,6 +210,9 @@ long vfs_io_write(struct vfs_io *io, const void *p, size_t n)
 	struct rg_vnode *vn = io->vnode;
 	uint32_t map = atomic_load_explicit(&vn->map, memory_order_relaxed);
 	bool append = io->flags & VFS_APPENDING;
+	uint32_t direct =
+		atomic_load_explicit(&((struct rg_file *)io->file)->flags, memory_order_relaxed) & O_DIRECT;
+	unsigned int how = (append ? VOLUME_APPEND : 0) | (direct ? VOLUME_DIRECT : 0);
 	uint64_t off = io->off;
 	long r;
 
@@ -222,8 +225,7 @@ long vfs_io_write(struct vfs_io *io, const void *p, size_t n)
 	if (map)
 		r = mapped_write(f, vn, map, &off, p, n, append);
 	else
-		r = mounted_write(
-			mounted_of(f, vn->mount), vn->ino, off, p, n, append ? VOLUME_APPEND : 0, &off);
+		r = mounted_write(mounted_of(f, vn->mount), vn->ino, off, p, n, how, &off);
 	if (r < 0)
 		return r;
 	io->moved = true;

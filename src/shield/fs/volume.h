@@ -284,6 +284,8 @@ MUST_USE int volume_setattr(struct volume *v, uint64_t ino, unsigned int what, c
 /* Answers the bytes read: fewer only at the end of the file. */
 MUST_USE long volume_read(struct volume *v, uint64_t ino, uint64_t off, void *p, size_t n);
 #define VOLUME_APPEND 1u /* at the end, atomically; off is ignored */
+#define VOLUME_DIRECT                                                                                        \
+	2u /* the next fsync of whatever file makes it durable, too, as of a disk where it lies in the disk's cache */
 /* Answers the bytes written (fewer only when room ran out midway), -EFBIG, -ENOSPC. *ret_off, if not NULL: where. p may be memory that
  * faults only if the caller's lock implementation can bear a fault while it is held; else copy first. */
 MUST_USE long volume_write(struct volume *v, uint64_t ino, uint64_t off, const void *p, size_t n,

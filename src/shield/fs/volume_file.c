@@ -264,6 +264,7 @@ long volume_read(struct volume *v, uint64_t ino, uint64_t off, void *p, size_t n
 
 struct writer {
 	uint64_t ino, off;
+	bool direct;
 	const uint8_t *p;
 	size_t n; /* of this chunk */
 	uint64_t reserve; /* all of an append that takes several chunks: its end is the file's at once */
@@ -297,6 +298,8 @@ static int write_frames(struct op *op, const struct writer *w, uint32_t *frames,
 		frames[k] = f;
 		done += take;
 	}
+	if (r == 0 && w->direct)
+		live_want(s, live);
 	return r;
 }
 
@@ -377,7 +380,11 @@ static void unreserve(struct volume *v, uint64_t ino, uint64_t end, uint64_t cla
 long volume_write(struct volume *v, uint64_t ino, uint64_t off, const void *p, size_t n, unsigned int flags,
 	uint64_t *ret_off)
 {
-	struct writer w = {.ino = ino, .off = off, .p = p, .append = flags & VOLUME_APPEND};
+	struct writer w = {.ino = ino,
+		.off = off,
+		.p = p,
+		.append = flags & VOLUME_APPEND,
+		.direct = flags & VOLUME_DIRECT};
 	size_t chunk = v->s->frame_count / 16 < CHUNK_MAX ? v->s->frame_count / 16 : CHUNK_MAX, done = 0;
 	uint64_t start = off;
 	bool append = w.append;
@@ -427,12 +434,25 @@ static bool many_changed(const struct state *s, uint32_t l)
 	return n > INLINE_MAX;
 }
 
+/* One that fsync waits for and that is changed so much; 0: none. */
+static uint64_t many_wanted(struct volume *v)
+{
+	struct state *s = v->s;
+	uint64_t ino = 0;
+
+	state_lock(v, VOLUME_SHARED);
+	for (uint32_t l = s->wanted_head; l != NONE && ino == 0; l = s->lives[l].wanted_next)
+		if (many_changed(s, l))
+			ino = s->lives[l].ino;
+	state_unlock(v, VOLUME_SHARED);
+	return ino;
+}
+
 int volume_fsync(struct volume *v, uint64_t ino, bool data_only)
 {
 	struct state *s = v->s;
-	struct writeback_what what = {.list = LIVE_DATA, .ino = ino};
+	struct writeback_what what = {.list = LIVE_DATA};
 	uint32_t l, rounds;
-	bool many = false;
 	int r;
 
 	(void)data_only; /* times are in the same record as everything else */
@@ -443,19 +463,18 @@ int volume_fsync(struct volume *v, uint64_t ino, bool data_only)
 	stat_add(&s->stats.fsyncs, 1);
 	state_lock(v, VOLUME_EXCLUSIVE);
 	l = live_find(s, ino);
-	if (l != NONE) {
+	if (l != NONE)
 		live_want(s, l);
-		many = many_changed(s, l);
-	}
 	tx_commit(s);
 	rounds = s->dirty_data / 256 + 2;
 	state_unlock(v, VOLUME_EXCLUSIVE);
 
 	flow_lock(v);
 	r = s->failed ? -EROFS : 0;
-	while (many && r >= 0 && rounds-- > 0) {
+	while (r >= 0 && rounds-- > 0 && (what.ino = many_wanted(v)) != 0) {
 		r = writeback_some(v, &what, 256, false, true);
-		many = r > 0;
+		if (r == 0)
+			break;
 	}
 	if (r >= 0)
 		r = log_append(v);
