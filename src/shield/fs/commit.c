@@ -204,6 +204,25 @@ int commit_all(struct volume *v)
 	return r < 0 ? r : commit_publish(v);
 }
 
+void commit_discard(struct volume *v)
+{
+	struct state *s = v->s;
+	uint64_t groups = state_map_count(s->total, 0);
+
+	if (!v->env.discard || !s->freed || s->read_only)
+		return;
+	s->freed = false;
+	/* others get their turn between groups: a device takes its time for this */
+	for (uint64_t g = 0; g < groups && !s->failed; g++) {
+		if (!s->group_freed[g])
+			continue;
+		flow_lock(v);
+		if (g < state_map_count(s->total, 0))
+			space_discard(v, g);
+		flow_unlock(v);
+	}
+}
+
 int volume_commit(struct volume *v)
 {
 	int r;
@@ -211,6 +230,8 @@ int volume_commit(struct volume *v)
 	flow_lock(v);
 	r = commit_all(v);
 	flow_unlock(v);
+	if (r == 0)
+		commit_discard(v);
 	return r;
 }
 
@@ -243,6 +264,20 @@ int commit_make_room(struct volume *v, uint32_t frames)
 		r = commit_all(v);
 	flow_unlock(v);
 	return r < 0 ? r : 0;
+}
+
+void commit_stream(struct volume *v, uint64_t ino, uint64_t below, bool passing)
+{
+	struct writeback_what what = {.list = LIVE_DATA, .ino = ino, .below = below, .passing = passing};
+	int r = MANY;
+
+	if (atomic_load_explicit(&v->s->flow_busy, memory_order_relaxed))
+		return;
+	flow_lock(v);
+	/* what piled up while the lock was taken, too, but not without end */
+	for (unsigned int i = 0; i < 4 && r == MANY && !v->s->failed; i++)
+		r = writeback_some(v, &what, MANY, false, true);
+	flow_unlock(v);
 }
 
 void commit_recover(struct volume *v)

@@ -12,6 +12,11 @@ MUST_USE int commit_all(struct volume *v);
 MUST_USE int commit_publish(struct volume *v);
 /* Write changed blocks until `frames` can be had and changes are no longer most of the cache. No lock is held. */
 MUST_USE int commit_make_room(struct volume *v, uint32_t frames);
+/* Tell the device what commits have freed, which nobody has to wait for. No lock is held. */
+void commit_discard(struct volume *v);
+/* Write some changed blocks of a file that is written in order, below this block, unless others are writing: no more than a help, so it answers
+ * nothing; what fails shows in the next operation. passing: not kept in the cache. No lock is held. */
+void commit_stream(struct volume *v, uint64_t ino, uint64_t below, bool passing);
 /* The flow lock's holder died: make its half-done work whole. */
 void commit_recover(struct volume *v);
 

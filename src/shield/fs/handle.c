@@ -295,10 +295,12 @@ void flow_lock(struct volume *v)
 		stat_add(&v->s->stats.recoveries, 1);
 		commit_recover(v);
 	}
+	atomic_store_explicit(&v->s->flow_busy, true, memory_order_relaxed);
 }
 
 void flow_unlock(struct volume *v)
 {
+	atomic_store_explicit(&v->s->flow_busy, false, memory_order_relaxed);
 	if (v->env.unlock)
 		v->env.unlock(v->env.ctx, &v->s->flow, VOLUME_EXCLUSIVE);
 }

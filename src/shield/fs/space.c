@@ -30,6 +30,7 @@ void space_init(struct state *s, uint64_t total, uint64_t reserved)
 	memset(s->pending[1], 0, bytes);
 	memset(s->group_pending[0], 0, s->max_groups);
 	memset(s->group_pending[1], 0, s->max_groups);
+	memset(s->group_freed, 0, s->max_groups);
 	for (unsigned int l = 0; l < MAP_LEVELS; l++) {
 		memset(s->map[l], 0, state_map_count(s->max_total, l) * sizeof(struct format_ptr));
 		memset(s->map_dirty[l], 0, state_map_count(s->max_total, l));
@@ -336,28 +337,48 @@ void space_map_snap(struct state *s)
 	tx_set32(s, &s->plane, s->plane ^ 1);
 }
 
-static void group_release(struct volume *v, uint64_t g, uint64_t *pending)
+static void group_release(struct state *s, uint64_t g, uint64_t *pending)
 {
-	struct state *s = v->s;
-	uint64_t in_group = s->total - g * GROUP_BLOCKS, used = 0, run = 0, at;
+	uint64_t in_group = s->total - g * GROUP_BLOCKS, used = 0, at;
 
 	if (in_group > GROUP_BLOCKS)
 		in_group = GROUP_BLOCKS;
 	for (uint64_t i = 0; i < GROUP_BLOCKS / WORD; i++) {
 		at = g * (GROUP_BLOCKS / WORD) + i;
-		if (v->env.discard && pending[at] == ~0ULL) {
-			run += WORD;
-		} else if (run > 0) {
-			v->env.discard(v->env.ctx, (at * WORD - run) * FORMAT_BLOCK, run * FORMAT_BLOCK);
-			run = 0;
+		if (pending[at] == ~0ULL) {
+			s->group_freed[g] = 1;
+			s->freed = true;
 		}
 		__atomic_store_n(&s->used[at], s->used[at] & ~pending[at], __ATOMIC_RELEASE);
 		__atomic_store_n(&pending[at], 0, __ATOMIC_RELEASE);
 		used += (uint64_t)__builtin_popcountll(s->used[at]);
 	}
-	if (run > 0)
-		v->env.discard(v->env.ctx, ((g + 1) * GROUP_BLOCKS - run) * FORMAT_BLOCK, run * FORMAT_BLOCK);
 	s->group_free[g] = (uint32_t)(in_group > used ? in_group - used : 0);
+}
+
+void space_discard(struct volume *v, uint64_t g)
+{
+	struct state *s = v->s;
+	uint64_t first = g * (GROUP_BLOCKS / WORD), end = first + GROUP_BLOCKS / WORD, run = 0;
+
+	if (!s->group_freed[g])
+		return;
+	/* what lies ahead of all that was ever given out may be room made in advance */
+	if (end > s->frontier / WORD)
+		end = s->frontier / WORD;
+	for (uint64_t at = first; at < end; at++) {
+		if (s->used[at] == 0) {
+			run++;
+			continue;
+		}
+		if (run > 0)
+			v->env.discard(
+				v->env.ctx, (at - run) * WORD * FORMAT_BLOCK, run * WORD * FORMAT_BLOCK);
+		run = 0;
+	}
+	if (run > 0)
+		v->env.discard(v->env.ctx, (end - run) * WORD * FORMAT_BLOCK, run * WORD * FORMAT_BLOCK);
+	s->group_freed[g] = 0;
 }
 
 void space_release(struct volume *v)
@@ -368,7 +389,7 @@ void space_release(struct volume *v)
 
 	for (uint64_t g = 0; g < groups; g++) {
 		if (s->group_pending[plane][g]) {
-			group_release(v, g, s->pending[plane]);
+			group_release(s, g, s->pending[plane]);
 			s->group_pending[plane][g] = 0;
 		}
 		free_blocks += s->group_free[g];

@@ -29,10 +29,14 @@ MUST_USE int space_map_assign(struct volume *v);
 MUST_USE int space_map_write(struct volume *v, struct cipher_set *c, struct format_tree *ret);
 /* The map as written is part of a superblock that is on its way: what is freed from now on waits for the next. */
 void space_map_snap(struct state *s);
-/* That superblock is durable. Not a transaction: may be repeated. Tells the device what is not needed. */
+/* That superblock is durable. Not a transaction: may be repeated. */
 void space_release(struct volume *v);
 /* That superblock may not have been written: all waits for the next. May be repeated. */
 void space_unsnap(struct state *s);
+
+/* Tell the device what is free in one group of blocks, if that is new. May take the device long: the flow lock is held, by which nothing is given
+ * out meanwhile, and not the state lock. May be repeated. */
+void space_discard(struct volume *v, uint64_t group);
 
 /* Read the map of a superblock. */
 MUST_USE int space_map_read(

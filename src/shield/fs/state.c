@@ -122,6 +122,7 @@ size_t state_layout(const struct volume_limits *l, void *arena)
 	s->group_free = cut(&c, groups * sizeof(uint32_t), 64);
 	s->group_pending[0] = cut(&c, groups, 64);
 	s->group_pending[1] = cut(&c, groups, 64);
+	s->group_freed = cut(&c, groups, 64);
 	for (unsigned int i = 0; i < MAP_LEVELS; i++) {
 		uint64_t n = state_map_count(blocks, i);
 

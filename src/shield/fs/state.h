@@ -3,7 +3,7 @@
  *
  * Rule: whoever changes it holds the state lock exclusively, and saves what a change overwrites with tx_save first. A change is thereby undone
  * when an operation fails midway, finds that a block has to be read first, or when its process dies. Not saved: content of regular files,
- * which may be half written then, content of a frame taken from the free list, reference marks, statistics.
+ * which may be half written then, content of a frame taken from the free list, reference marks, marks of reads and writes in order, statistics.
  */
 #ifndef SCONE_SHIELD_FS_STATE_H
 #define SCONE_SHIELD_FS_STATE_H
@@ -58,6 +58,9 @@ struct live {
 	uint8_t wanted;
 	uint8_t zero;
 	_Atomic uint64_t read_next; /* block after the last one read: a read there is sequential */
+	uint32_t
+		write_next; /* block in which the last write ended, its low bits: a write there is sequential */
+	uint32_t write_run; /* blocks written in a row */
 };
 static_assert(sizeof(struct live) <= 64, "one cache line");
 
@@ -77,6 +80,7 @@ struct state {
 	uint8_t key_check[32]; /* hash of a key derived from the volume key */
 	struct volume_lock lock; /* this state */
 	struct volume_lock flow; /* taken before lock: commit, log, writing back */
+	_Atomic bool flow_busy; /* somebody has it; a hint */
 
 	uint8_t id[FORMAT_ID_LEN];
 	uint8_t salt[FORMAT_SALT_LEN]; /* of the epoch that this mount writes in */
@@ -124,6 +128,9 @@ struct state {
 	uint64_t *used, *pending[2];
 	uint32_t *group_free;
 	uint8_t *group_pending[2];
+	uint8_t *
+		group_freed; /* holds blocks that the device has not been told are free; changed with the flow lock held */
+	_Atomic bool freed; /* any does; a hint */
 	uint32_t plane, max_groups;
 	uint64_t pending_count[2];
 	struct format_ptr *map[MAP_LEVELS]; /* map[l][i]: pointer to block i of level l of the space map */

@@ -82,7 +82,8 @@ struct volume_env {
 	int (*read)(void *ctx, uint64_t off, void *p, size_t n);
 	int (*write)(void *ctx, uint64_t off, const void *p, size_t n);
 	int (*flush)(void *ctx);
-	/* May be NULL. These bytes are not needed any more. Called only after a commit that no longer refers to them. */
+	/* May be NULL. These bytes are not needed any more. Called only after a commit that no longer refers to them, some time later: by
+	 * volume_commit, volume_tick and volume_close. */
 	void (*discard)(void *ctx, uint64_t off, uint64_t n);
 
 	/* Nanoseconds since 1970. */
@@ -320,7 +321,7 @@ MUST_USE int volume_xattr_remove(struct volume *v, uint64_t ino, const char *nam
 MUST_USE int volume_fsync(struct volume *v, uint64_t ino, bool data_only);
 /* Everything. Writes a new superblock unless nothing has changed since the last. */
 MUST_USE int volume_commit(struct volume *v);
-/* For a timer: commit if the oldest change is older than max_age ns. */
+/* For a timer: commit if the oldest change is older than max_age ns; else discard what was freed. */
 MUST_USE int volume_tick(struct volume *v, int64_t max_age);
 
 /* Verification: read and authenticate every block, check every structure against the others. Commits first. Resumable: a zeroed cursor

@@ -8,6 +8,8 @@
 #include "shield/fs/writeback.h"
 
 #define CHUNK_MAX 128
+#define STREAM_MIN 1024 /* blocks written in a row that begin to go to their places */
+#define STREAM_STEP 256
 #define INLINE_MAX 64 /* changed blocks that fsync puts into the log itself; more go to their places */
 
 int volume_hold(struct volume *v, uint64_t ino, uint64_t gen)
@@ -269,6 +271,9 @@ struct writer {
 	size_t n; /* of this chunk */
 	uint64_t reserve; /* all of an append that takes several chunks: its end is the file's at once */
 	bool append;
+	uint64_t
+		settled; /* not 0: a long run of blocks in a row ends here, and those before may go to their places */
+	bool passing; /* and out of the cache */
 };
 
 /* Frames for the chunk; fresh ones get their content at once, for nobody sees them before the transaction is done. */
@@ -303,6 +308,25 @@ static int write_frames(struct op *op, const struct writer *w, uint32_t *frames,
 	return r;
 }
 
+/* Blocks written in a row: as they come, a whole batch at a time, they go to their places, so that the disk works meanwhile and little is left for fsync.
+ * What takes more than a quarter of the cache is not kept there: the same few frames serve for it, which are in the processor's caches. */
+static void note_run(struct state *s, struct writer *w)
+{
+	uint64_t first = w->off / FORMAT_BLOCK, next = (w->off + w->n) / FORMAT_BLOCK;
+	uint32_t l = live_find(s, w->ino);
+
+	if (l == NONE)
+		return;
+	if (s->lives[l].write_next != (uint32_t)first)
+		s->lives[l].write_run = 0;
+	s->lives[l].write_next = (uint32_t)next;
+	if (s->lives[l].write_run < s->frame_count)
+		s->lives[l].write_run += (uint32_t)(next - first);
+	w->passing = s->lives[l].write_run > s->frame_count / 4;
+	w->settled =
+		s->lives[l].write_run >= STREAM_MIN && next / STREAM_STEP != first / STREAM_STEP ? next : 0;
+}
+
 static long write_body(struct op *op, struct writer *w)
 {
 	struct state *s = op->s;
@@ -335,6 +359,7 @@ static long write_body(struct op *op, struct writer *w)
 	i->mtime = i->ctime = op_now(op);
 	if (s->failed)
 		return s->failed;
+	note_run(s, w);
 	/* From here on it has happened; a process that dies while it copies leaves a part of it, as a write may. */
 	tx_commit(s);
 	for (size_t k = 0, done = 0; done < w->n; k++) {
@@ -410,6 +435,8 @@ long volume_write(struct volume *v, uint64_t ino, uint64_t off, const void *p, s
 			break;
 		if (done == 0)
 			start = w.off;
+		if (w.settled)
+			commit_stream(v, ino, w.settled, w.passing);
 		done += (size_t)r;
 		w.off += (uint64_t)r;
 		w.append = false;
@@ -494,5 +521,8 @@ int volume_tick(struct volume *v, int64_t max_age)
 	state_lock(v, VOLUME_SHARED);
 	due = s->changed && s->changed_at != 0 && v->env.clock(v->env.ctx) - s->changed_at >= max_age;
 	state_unlock(v, VOLUME_SHARED);
-	return due ? volume_commit(v) : 0;
+	if (due)
+		return volume_commit(v);
+	commit_discard(v);
+	return 0;
 }

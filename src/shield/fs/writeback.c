@@ -19,7 +19,7 @@ struct batch {
 	struct volume *v;
 	struct item item[BATCH];
 	unsigned int count;
-	bool held, log;
+	bool held, log, passing;
 	uint8_t *out; /* count blocks, sealed */
 };
 
@@ -55,7 +55,8 @@ static void collect(struct batch *b, const struct writeback_what *what, unsigned
 		for (; f != NONE && b->count < max; f = s->frames[f].dirty_next) {
 			struct item *it = &b->item[b->count];
 
-			if (s->frames[f].level != what->level)
+			if (s->frames[f].level != what->level ||
+				(what->below && s->frames[f].index >= what->below))
 				continue;
 			*it = (struct item){.ino = l->ino,
 				.index = s->frames[f].index,
@@ -208,7 +209,9 @@ static int install_body(struct op *op, struct batch *b)
 
 		if (it->sealed && still(s, it)) {
 			r = tree_install(op, it->ino, it->level, it->index, &it->ptr, b->log);
-			if (r == 0)
+			if (r == 0 && b->passing)
+				cache_drop(s, it->frame);
+			else if (r == 0)
 				cache_clean(s, it->frame);
 		} else {
 			space_free(s, it->loc);
@@ -247,6 +250,7 @@ int writeback_some(struct volume *v, const struct writeback_what *what, unsigned
 	b->count = 0;
 	b->held = held;
 	b->log = log;
+	b->passing = what->passing;
 	b->out = NULL;
 	r = choose(b, what, max < BATCH ? max : BATCH);
 	if (r == 0 && b->count > 0) {

@@ -12,6 +12,8 @@ struct writeback_what {
 	bool table; /* the inode table only; without: all others */
 	unsigned int level;
 	uint64_t ino; /* of this inode only; 0: of any */
+	uint64_t below; /* blocks before this one only; 0: any */
+	bool passing; /* they will not be read soon: their frames are free again when they are written */
 };
 
 /* Write up to max of them; answers how many were taken, 0 when there are none. held: the caller has the state lock exclusively. log: fsync may have to
