@@ -113,7 +113,10 @@ class Run:
     def __exit__(self, *_):
         for process in reversed(self.running):
             self.end(process)
-        for process in [*self.sniffers, *self.holders.values()]:
+        for process in self.sniffers:
+            process.terminate()  # not killed: its dumpcap would stay
+            process.wait()
+        for process in self.holders.values():
             process.kill()
             process.wait()
 
