@@ -132,9 +132,11 @@ class Application:
     def alive(self):
         return self.process.poll() is None
 
-    def expect(self, word, more=1):
-        """Wait until it has said the word so many times more."""
+    def expect(self, word, more=1, tell=None):
+        """Tell it something, if so, and wait until it has said the word so many times more; 0: at all."""
         wanted = self.counts.get(word, 0) + more if more else 1
+        if tell:
+            self.tell(tell)
 
         def holds():
             if self.counts.get(word, 0) < wanted and not self.alive():
@@ -350,11 +352,9 @@ for command in sys.stdin:
         app.expect(f'told{1 - w}', 3)
         time.sleep(0.05)  # what the dead one said before may still be on its way
         self.collect(app)
-        app.tell('check')
-        app.expect('checked')
+        app.expect('checked', tell='check')
         self.look(app)
-        app.tell(str(w))
-        app.expect(f'told{w}')
+        app.expect(f'told{w}', tell=str(w))
 
 
 class Client(threading.Thread):
@@ -555,8 +555,7 @@ esac; done'''
             os.kill(int(app.said['append'][0]), signal.SIGKILL)
             self.clients_go_on()
             self.collect(app)
-            app.tell('append')
-            app.expect('appended')
+            app.expect('appended', tell='append')
             self.look_lines(app)
             app.expect('line')
             return
@@ -565,8 +564,7 @@ esac; done'''
         for c in self.clients:
             c.end()
         self.collect(app)
-        app.tell('server')
-        app.expect('server')
+        app.expect('server', tell='server')
         self.up(app)
         self.look(app)
 
