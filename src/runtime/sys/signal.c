@@ -124,7 +124,8 @@ void signal_report_fault(int sig, uint64_t addr, uint64_t ip, const struct threa
 	n += put_text(line + n, ", system call 0x");
 	n += put_hex(line + n, t->regs ? t->regs->nr : 0);
 	line[n++] = '\n';
-	if (!t || !t->proc || !fd_is_shielded(t->proc, 2)) /* it would go into the middle of a protected stream */
+	if (!t || !t->proc ||
+		!fd_is_shielded(t->proc, 2)) /* it would go into the middle of a protected stream */
 		host_write(2, line, n);
 }
 
