@@ -115,7 +115,10 @@ changed() {
 	local name=$1 code=$2 patterns=()
 	shift 2
 	while [[ $1 != -- ]]; do patterns+=("$1"); shift; done
-	rm -rf "$base/other" && cp -a "$base/tree" "$base/other" && (cd "$base/other" && sh -c "$2") || { not_ok "$name" "the change cannot be made"; return; }
+	if ! { rm -rf "$base/other" && cp -a "$base/tree" "$base/other" && (cd "$base/other" && sh -c "$2"); }; then
+		not_ok "$name" "the change cannot be made"
+		return
+	fi
 	expect "$name" "$code" "${patterns[@]}" -- "$bin/scone" run --tree "$base/other:$m" --tree-manifest "$base/good" --tree-signer "$signer" -- sh -c "$3"
 }
 leaf() { { printf '\0'; cat; } | sha256sum | cut -d' ' -f1; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Volumes of a session under a program: made at first use, kept from the host, and only the newest state of one is ever used: with a real CAS and LAS.
+# shellcheck disable=SC2016 # templates that CAS fills in
 set -uo pipefail
 
 # shellcheck source=tests/lib/e2e.sh
